@@ -1,0 +1,43 @@
+# One spelling of every command; CI and the README call these.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+ONLINE := $(VENV)/bin/pip install --quiet --disable-pip-version-check
+# Tests run in a network namespace that has loopback alone.
+SEALED := $(PY) tests/sealed.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test e2e check contract clean
+
+help: ## what can be made
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# A stamp per set of extras: nothing is downloaded again until pyproject.toml changes.
+$(VENV)/.%: pyproject.toml
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(ONLINE) --editable '.[$(subst +,$(comma),$*)]'
+	@touch $@
+comma := ,
+
+demo: $(VENV)/.demo ## sign in, chat, switch and chat again against an embedded provider
+	@$(VENV)/bin/qwen-ls demo $(ARGS)
+
+test: $(VENV)/.demo+test ## the test suite, with loopback as its only network
+	$(SEALED) $(PY) -m pytest -m 'not e2e' $(ARGS)
+
+e2e: $(VENV)/.demo+test+e2e ## the same over a real llama.cpp and a real OAuth server
+	tests/e2e/install.sh
+	$(SEALED) $(PY) -m pytest -m e2e $(ARGS)
+
+check: $(VENV)/.check+demo+test+e2e ## formatting, lint, types, import rule, generated files
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) server/tools/generate_contract.py --check
+
+contract: $(VENV)/.demo+test ## write what is generated from contract.py
+	$(PY) server/tools/generate_contract.py
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .e2e .mypy_cache .ruff_cache .pytest_cache .hypothesis

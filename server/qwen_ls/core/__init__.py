@@ -1,0 +1,1 @@
+"""What is true? Pure rules: no await, files, clock, environment or randomness."""

@@ -1,0 +1,69 @@
+"""What a flow may ask of the world. A flow is a generator that yields intents and is sent results.
+
+`actions/drive.py` carries them out; a test sends the results itself, without clock or network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, Union
+
+import attrs
+
+if TYPE_CHECKING:
+    from qwen_ls.core.errors import Cause
+
+
+@attrs.frozen
+class PostForm:
+    """POST `form` as application/x-www-form-urlencoded. Result: Reply or NoReply."""
+
+    url: str
+    form: Mapping[str, str] = attrs.field(repr=False)
+    timeout: float  # seconds, for the whole exchange
+
+
+@attrs.frozen
+class Wait:
+    """Let `seconds` pass. Result: None."""
+
+    seconds: float
+
+
+@attrs.frozen
+class Now:
+    """Ask the wall clock. Result: float, epoch seconds UTC."""
+
+
+@attrs.frozen
+class ShowCode:
+    """Show the user where to go and what to enter, and open the browser. Result: None, at once."""
+
+    authorization: Any
+
+
+@attrs.frozen
+class Reply:
+    """An HTTP answer. `json` is None when the body is not JSON; headers have lower-case names."""
+
+    status: int
+    json: Any = attrs.field(default=None, repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return self.status // 100 == 2  # noqa: PLR2004 - RFC 9110 section 15.3
+
+
+@attrs.frozen
+class NoReply:
+    """No HTTP answer at all, and why."""
+
+    cause: Cause
+    detail: str
+
+
+Intent: TypeAlias = Union[PostForm, Wait, Now, ShowCode]  # noqa: UP007 - evaluated, and 3.10 is the floor
+Result = TypeVar("Result")
+Flow = Generator[Intent, Any, Result]

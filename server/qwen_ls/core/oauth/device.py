@@ -1,0 +1,226 @@
+"""Device authorization grant (RFC 8628) with PKCE, as a generator that yields intents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from qwen_ls.core.errors import Kind, Problem, one_line
+from qwen_ls.core.intents import Flow, NoReply, Now, PostForm, Reply, ShowCode, Wait
+from qwen_ls.core.oauth.pkce import code_challenge
+from qwen_ls.core.oauth.token import (
+    CLIENT_ID,
+    DEVICE_PATH,
+    SCOPE,
+    TOKEN_PATH,
+    Token,
+    error_code,
+    from_reply,
+    login_failed,
+    no_reply,
+)
+from qwen_ls.core.origin import parse_base_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"  # section 3.4
+DEFAULT_INTERVAL = 5.0  # seconds, section 3.2
+SHORTEST_INTERVAL = 1.0  # seconds
+LONGEST_INTERVAL = 60.0  # seconds
+SLOW_DOWN_STEP = 5.0  # seconds, section 3.5
+LONGEST_BACKOFF = 30.0  # seconds, between polls that get no answer
+MOST_DOUBLINGS = 5
+REQUEST_TIMEOUT = 15.0  # seconds
+DEFAULT_EXPIRES_IN = 900.0  # seconds, where the server does not say
+LONGEST_EXPIRES_IN = 3600.0  # seconds
+LONGEST_CODE = 64  # characters of a user code that people can still type
+TOO_MANY_REQUESTS = 429
+SERVER_ERROR = 500
+
+
+@attrs.frozen
+class Issuer:
+    """An authorization server: its base URL, and where its verification pages may lie."""
+
+    base_url: str
+    client_id: str = CLIENT_ID
+    scope: str = SCOPE
+    verification_origins: Sequence[str] = ()
+
+
+@attrs.frozen
+class DeviceAuthorization:
+    """The answer of the device endpoint (section 3.2). Times in seconds."""
+
+    device_code: str = attrs.field(repr=False)
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str
+    expires_in: float
+    interval: float
+
+
+def device_flow(issuer: Issuer, verifier: str) -> Flow[Token]:
+    """Sign in: ask for a code, show it, poll until the user has decided.
+
+    Raises Problem with login-denied, login-expired, login-failed or network.
+    """
+    form = {
+        "client_id": issuer.client_id,
+        "scope": issuer.scope,
+        "code_challenge": code_challenge(verifier),
+        "code_challenge_method": "S256",
+    }
+    url = issuer.base_url + DEVICE_PATH
+    authorization = parse_authorization((yield PostForm(url, form, REQUEST_TIMEOUT)), issuer)
+    deadline = (yield Now()) + authorization.expires_in
+    yield ShowCode(authorization)
+    return (yield from poll(issuer, authorization, verifier, deadline))
+
+
+def poll(issuer: Issuer, authorization: DeviceAuthorization, verifier: str, deadline: float) -> Flow[Token]:
+    """Poll the token endpoint as section 3.5 asks, until `deadline` on the wall clock.
+
+    After the deadline (a laptop slept, say) one more poll is made before giving up.
+    """
+    url = issuer.base_url + TOKEN_PATH
+    form = {
+        "grant_type": GRANT_TYPE,
+        "client_id": issuer.client_id,
+        "device_code": authorization.device_code,
+        "code_verifier": verifier,
+    }
+    interval, failures = authorization.interval, 0
+    while True:
+        yield Wait(min(interval * 2**failures, max(LONGEST_BACKOFF, interval)))
+        result = yield PostForm(url, form, REQUEST_TIMEOUT)
+        now = yield Now()
+        step = judge(result, url)
+        if step == "token":
+            return from_reply(result.json, now)
+        if now >= deadline:
+            raise expired()
+        failures = min(failures + 1, MOST_DOUBLINGS) if step == "failure" else 0
+        interval += SLOW_DOWN_STEP if step == "slow_down" else 0
+
+
+def judge(result: Reply | NoReply, url: str) -> str:
+    """What one poll's answer means: token, pending, slow_down or failure; raises what ends the flow."""
+    if isinstance(result, NoReply):
+        return "failure"
+    code = error_code(result)
+    if result.ok and not code:
+        return "token" if is_token(result.json) else pending_of(result)
+    if code == "authorization_pending":
+        return "pending"
+    if code == "slow_down" or result.status == TOO_MANY_REQUESTS:
+        return "slow_down"
+    if code == "access_denied":
+        raise Problem(
+            Kind.LOGIN_DENIED, "The sign-in was refused on the provider's page", remedy="Start it again"
+        )
+    if code == "expired_token":
+        raise expired()
+    if result.status >= SERVER_ERROR:
+        return "failure"
+    raise login_failed(f"{host_of(url)} refused the sign-in: {describe(result)}")
+
+
+def is_token(fields: Any) -> bool:
+    """Whether a 2xx body is a token answer."""
+    return (
+        isinstance(fields, dict)
+        and isinstance(fields.get("access_token"), str)
+        and bool(fields["access_token"])
+    )
+
+
+def pending_of(result: Reply) -> str:
+    """Qwen's other spelling of pending, in a 2xx body: {"status": "pending", "slowDown": true?}."""
+    fields = result.json if isinstance(result.json, dict) else {}
+    if fields.get("status") == "pending":
+        return "slow_down" if fields.get("slowDown") is True else "pending"
+    raise login_failed("The token endpoint answered without an access_token")
+
+
+def expired() -> Problem:
+    """The code ran out (section 3.5)."""
+    return Problem(
+        Kind.LOGIN_EXPIRED,
+        "The sign-in code expired before it was approved",
+        remedy="Start the sign-in again",
+    )
+
+
+def parse_authorization(result: Reply | NoReply, issuer: Issuer) -> DeviceAuthorization:
+    """Check the device endpoint's answer (section 3.2); raises Problem(login-failed or network)."""
+    host = host_of(issuer.base_url)
+    if isinstance(result, NoReply):
+        raise no_reply(result, issuer.base_url)
+    fields = result.json
+    if not isinstance(fields, dict):
+        raise login_failed(
+            f"{host} answered the sign-in with something else than JSON (HTTP {result.status})"
+        )
+    if not result.ok or "device_code" not in fields:
+        raise login_failed(f"{host} did not start the sign-in: {describe(result)}")
+    device_code, user_code = text_of(fields, "device_code"), text_of(fields, "user_code")
+    uri = text_of(fields, "verification_uri") or text_of(fields, "verification_uri_complete")
+    if not (device_code and user_code and uri) or len(user_code) > LONGEST_CODE:
+        raise login_failed(f"{host} answered the sign-in without device_code, user_code and verification_uri")
+    complete = text_of(fields, "verification_uri_complete") or uri
+    return DeviceAuthorization(
+        device_code,
+        user_code,
+        checked_uri(uri, issuer),
+        checked_uri(complete, issuer),
+        between(fields.get("expires_in"), 1.0, LONGEST_EXPIRES_IN, DEFAULT_EXPIRES_IN),
+        between(fields.get("interval"), SHORTEST_INTERVAL, LONGEST_INTERVAL, DEFAULT_INTERVAL),
+    )
+
+
+def text_of(fields: Mapping[str, Any], name: str) -> str:
+    """A printable text field; empty for anything else."""
+    value = fields.get(name)
+    return value if isinstance(value, str) and value.isprintable() else ""
+
+
+def checked_uri(uri: str, issuer: Issuer) -> str:
+    """A verification URI that may be opened: on the issuer's origin or one of its own list.
+
+    Raises Problem(login-failed) for another scheme or host (RFC 8628 section 5.4).
+    """
+    plain, _, _ = uri.partition("?")
+    try:
+        origin = parse_base_url(plain, "verification_uri").origin
+    except Problem as problem:
+        raise login_failed(f"The sign-in page's address is refused: {problem.message}") from None
+    allowed = {
+        str(parse_base_url(u, "issuer").origin) for u in (issuer.base_url, *issuer.verification_origins)
+    }
+    if str(origin) not in allowed or not uri.isascii():
+        raise login_failed(
+            f"The sign-in page would be at {origin}, which is not {host_of(issuer.base_url)}'s own"
+        )
+    return uri
+
+
+def between(value: Any, low: float, high: float, default: float) -> float:
+    """A number of seconds within bounds; the default where it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 - NaN
+        return default
+    return min(max(float(value), low), high) if value > 0 else default
+
+
+def describe(result: Reply) -> str:
+    """An error answer in words: the code, its description, the status."""
+    description = result.json.get("error_description") if isinstance(result.json, dict) else None
+    words = [error_code(result), description if isinstance(description, str) else "", f"HTTP {result.status}"]
+    return one_line(", ".join(w for w in words if w))
+
+
+def host_of(url: str) -> str:
+    """The host for messages."""
+    return parse_base_url(url.partition("?")[0], "issuer").origin.host

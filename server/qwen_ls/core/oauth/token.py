@@ -1,0 +1,203 @@
+"""Tokens: what a token endpoint answers, what Qwen Code's cache file holds, when to refresh.
+
+The cache is `oauth_creds.json` in Qwen Code's format, shared with it: JSON with `access_token`,
+`refresh_token`, `token_type`, `resource_url` and `expiry_date` in epoch milliseconds. Fields that
+this module does not know are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from qwen_ls.core.errors import Cause, Kind, Problem, one_line
+from qwen_ls.core.intents import Flow, NoReply, PostForm, Reply
+from qwen_ls.core.origin import CATALOGUE_ORIGINS, parse_base_url
+from qwen_ls.core.providers import DASHSCOPE
+from qwen_ls.core.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CLIENT_ID = "f0304373b74a44d2b584a3fb70ca9e56"  # Qwen Code's public client, which has no secret
+SCOPE = "openid profile email model.completion"
+DEVICE_PATH = "/api/v1/oauth2/device/code"
+TOKEN_PATH = "/api/v1/oauth2/token"  # noqa: S105 - a path
+QWEN_ISSUER = "https://chat.qwen.ai"
+
+REFRESH_TIMEOUT = 8.0  # seconds; below Qwen Code's 10 s for a stale lock, since it runs under it
+AHEAD_AT_MOST = 300.0  # seconds before expiry
+AHEAD_OF_LIFETIME = 0.2  # or this part of the lifetime, whichever is shorter
+DEFAULT_LIFETIME = 3600.0  # seconds, where `expires_in` is missing or absurd
+LONGEST_LIFETIME = 366 * 86400.0  # seconds
+MAX_CACHE_BYTES = 64 * 1024
+KNOWN_FIELDS = ("access_token", "refresh_token", "token_type", "resource_url", "expiry_date")
+
+
+@attrs.frozen
+class Token:
+    """A signed-in account's tokens (RFC 6749 section 5.1). `expires_at` is epoch seconds UTC."""
+
+    access_token: Secret
+    refresh_token: Secret
+    token_type: str
+    resource_url: str | None
+    expires_at: float
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen
+class CachedToken:
+    """The cache file as found: its path and its token, or why it cannot be used.
+
+    `written_at` (epoch seconds) dates the token, so that its lifetime is known.
+    """
+
+    path: str
+    token: Token | None = None
+    problem: str | None = None
+    written_at: float = 0.0
+
+
+def parse_cache(data: bytes) -> Token | str:
+    """The token of a cache file's bytes, or one clause that says why there is none."""
+    if len(data) > MAX_CACHE_BYTES:
+        return f"the file is larger than {MAX_CACHE_BYTES // 1024} KiB"
+    try:
+        fields = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return "the file is not JSON"
+    if not isinstance(fields, dict):
+        return "the file holds no JSON object"
+    for name in ("access_token", "refresh_token", "token_type"):
+        if not isinstance(fields.get(name), str) or not fields[name]:
+            return f"the file has no {name}"
+    expiry = fields.get("expiry_date")
+    if isinstance(expiry, bool) or not isinstance(expiry, (int, float)) or not 0 < expiry < float("inf"):
+        return "the file has no expiry_date"
+    resource_url = fields.get("resource_url")
+    return Token(
+        Secret(fields["access_token"]),
+        Secret(fields["refresh_token"]),
+        fields["token_type"],
+        resource_url if isinstance(resource_url, str) and resource_url else None,
+        expiry / 1000,
+        {k: v for k, v in fields.items() if k not in KNOWN_FIELDS},
+    )
+
+
+def encode_cache(token: Token) -> bytes:
+    """The cache file's bytes for `token`, unknown fields included."""
+    fields: dict[str, Any] = {
+        **token.extra,
+        "access_token": token.access_token.reveal(),
+        "refresh_token": token.refresh_token.reveal(),
+        "token_type": token.token_type,
+        "expiry_date": round(token.expires_at * 1000),
+    }
+    if token.resource_url is not None:
+        fields["resource_url"] = token.resource_url
+    return json.dumps(fields, indent=2).encode() + b"\n"
+
+
+def from_reply(fields: Mapping[str, Any], now: float, previous: Token | None = None) -> Token:
+    """The token of a token endpoint's answer received at `now`.
+
+    `refresh_token` and `resource_url` are kept from `previous` when the answer omits them (RFC 6749
+    section 6). Raises Problem(login-failed) without an access or refresh token.
+    """
+    access, refresh = fields.get("access_token"), fields.get("refresh_token")
+    if not (isinstance(refresh, str) and refresh) and previous is not None:
+        refresh = previous.refresh_token.reveal()
+    if not (isinstance(access, str) and access and isinstance(refresh, str) and refresh):
+        raise login_failed("The token endpoint's answer holds no access_token and refresh_token")
+    token_type, resource_url = fields.get("token_type"), fields.get("resource_url")
+    kept = previous.resource_url if previous else None
+    return Token(
+        Secret(access),
+        Secret(refresh),
+        token_type if isinstance(token_type, str) and token_type else "Bearer",
+        resource_url if isinstance(resource_url, str) and resource_url else kept,
+        now + lifetime(fields.get("expires_in")),
+        previous.extra if previous else {},
+    )
+
+
+def lifetime(expires_in: object) -> float:
+    """`expires_in` in seconds (RFC 6749 section 5.1), the default where it makes no sense."""
+    if isinstance(expires_in, str) and expires_in.isascii() and expires_in.isdigit():
+        expires_in = float(expires_in[:12])
+    if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float)) or not expires_in > 0:
+        return DEFAULT_LIFETIME
+    return min(float(expires_in), LONGEST_LIFETIME)
+
+
+def refresh_at(cached: CachedToken, token: Token, jitter: float) -> float:
+    """When to refresh, in epoch seconds: min(300 s, lifetime/5) ahead of expiry, by ±10 %.
+
+    `jitter` in -1..1 spreads processes that share the cache.
+    """
+    whole = max(token.expires_at - cached.written_at, 0.0) if cached.written_at else DEFAULT_LIFETIME
+    ahead = min(AHEAD_AT_MOST, whole * AHEAD_OF_LIFETIME)
+    return token.expires_at - ahead * (1 + 0.1 * jitter)
+
+
+def chat_base_url(token: Token, issuer: str) -> str:
+    """Where chat goes with this token: `resource_url`, completed as Qwen Code does; else DashScope.
+
+    Raises Problem(untrusted-origin) unless it names portal.qwen.ai, a host of the catalogue or the
+    issuer's own host.
+    """
+    if token.resource_url is None:
+        return DASHSCOPE.base_url
+    text = token.resource_url if "://" in token.resource_url else f"https://{token.resource_url}"
+    text = text.rstrip("/")
+    text = text if text.endswith("/v1") else f"{text}/v1"
+    url = parse_base_url(text, "resource_url of the Qwen sign-in")
+    if url.origin in CATALOGUE_ORIGINS and not url.origin.is_loopback:
+        return str(url)
+    if url.origin.host == (urlsplit(issuer).hostname or ""):
+        return str(url)
+    raise Problem(
+        Kind.UNTRUSTED_ORIGIN,
+        f"The Qwen sign-in names {url.origin} for chat, which is neither Qwen's nor the catalogue's",
+        where="resource_url",
+        remedy="Sign in again; if it comes back, report it, and use an API key meanwhile",
+    )
+
+
+def refresh_flow(issuer: str, token: Token) -> Flow[Reply | NoReply]:
+    """Ask for a new access token (RFC 6749 section 6). Returns the endpoint's answer as it came."""
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": token.refresh_token.reveal(),
+        "client_id": CLIENT_ID,
+    }
+    result: Reply | NoReply = yield PostForm(issuer + TOKEN_PATH, form, REFRESH_TIMEOUT)
+    return result
+
+
+def error_code(reply: Reply) -> str:
+    """The `error` of an OAuth error answer (RFC 6749 section 5.2); empty if there is none."""
+    code = reply.json.get("error") if isinstance(reply.json, dict) else None
+    return code if isinstance(code, str) else ""
+
+
+def login_failed(what: str, *, retryable: bool = False) -> Problem:
+    """A sign-in that ended for a reason that has no kind of its own."""
+    remedy = "Try again; if it comes back, use an API key (OPENAI_API_KEY in the environment or a .env file)"
+    return Problem(Kind.LOGIN_FAILED, one_line(what), remedy=remedy, retryable=retryable)
+
+
+def no_reply(result: NoReply, url: str) -> Problem:
+    """The sign-in server could not be reached."""
+    remedy = {
+        Cause.PROXY: "Check HTTPS_PROXY and NO_PROXY in the environment the server was started in",
+        Cause.TLS: "If a proxy re-signs traffic, name its CA in SSL_CERT_FILE before the server starts",
+    }.get(result.cause, "Check the network and try again")
+    what = f"The sign-in server could not be reached: {result.detail}"
+    where = parse_base_url(url, "issuer").origin
+    return Problem(Kind.NETWORK, what, where=str(where), remedy=remedy, cause=result.cause, retryable=True)

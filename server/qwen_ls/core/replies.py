@@ -43,7 +43,8 @@ def explain_refusal(refusal: Refusal, credential: Credential, model: str | None,
         return redirected(refusal, credential)
     if status in ACCESS:
         return explain_access(refusal, credential, now)
-    if status in INTERCEPTED or (refusal.body is None and "html" in refusal.content_type):
+    is_page = refusal.body is None and "html" in refusal.content_type
+    if status in INTERCEPTED or (is_page and status < HTTPStatus.INTERNAL_SERVER_ERROR):
         return intercepted(refusal, credential)
     if status == HTTPStatus.NOT_FOUND or code in {"model_not_found", "model_not_supported"}:
         return not_found(refusal, credential, model)

@@ -1,0 +1,536 @@
+"""The protocol: every command, request, notification and payload that crosses the wire.
+
+This file is the only source. `docs/reference/protocol.md` is generated from it, and so will be each
+client's types. Field names are camelCase on the wire; a field with a default may be left out.
+Nothing here behaves.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+
+from qwen_ls.core.errors import Cause, Kind
+
+VERSION = 1  # raised when a change would break a client
+
+Target = Literal["workspaceFolder", "user"]
+StopReason = Literal["end_turn", "max_tokens", "refusal", "cancelled"]
+StatusKind = Literal["Normal", "Error", "Warning", "Inactive"]
+SourceKind = Literal["keyring", "dotenv", "environment", "settings", "qwen-oauth", "default", "request"]
+RungOutcome = Literal["active", "outranked", "absent", "unusable"]
+ChosenBy = Literal["folder", "user", "inferred", "headless"]
+Role = Literal["system", "user", "assistant"]
+Trust = Literal["trusted", "untrusted", "unknown"]
+
+ERROR_KINDS: tuple[str, ...] = tuple(k.value for k in Kind)
+ERROR_CAUSES: tuple[str, ...] = tuple(c.value for c in Cause)
+
+
+# --- what commands take --------------------------------------------------------------------------
+
+
+@attrs.frozen
+class FolderParams:
+    """Names the workspace folder a command is about."""
+
+    uri: str | None = None
+    """A document or folder; its workspace folder counts, the deepest one. None: the only folder there
+    is, else the home files alone."""
+
+
+@attrs.frozen
+class LoginParams:
+    """Sign in."""
+
+    method: str | None = None
+    """`qwen-oauth` or `api-key`. None asks the user."""
+    uri: str | None = None
+    """See FolderParams."""
+    target: Target | None = None
+    """Where the choice of this method is remembered. None: the folder of `uri`, else the user."""
+    wait: bool = False
+    """Answer when the sign-in has ended, instead of when it has begun."""
+    work_done_token: str | int | None = None
+    """A token to report progress to; without one the server makes its own."""
+
+
+@attrs.frozen
+class LogoutParams:
+    """Forget a credential."""
+
+    method: str | None = None
+    """The method to sign out of. None: the one in force."""
+    uri: str | None = None
+    """See FolderParams."""
+    target: Target | None = None
+    """Whose choice to forget along with it. None: the folder of `uri`, else the user."""
+
+
+@attrs.frozen
+class SwitchParams:
+    """Choose the method in force."""
+
+    method: str | None = None
+    """`qwen-oauth` or `api-key`. None asks the user."""
+    uri: str | None = None
+    """See FolderParams."""
+    target: Target | None = None
+    """Where the choice is remembered. None: the folder of `uri`, else the user."""
+
+
+@attrs.frozen
+class LoginCancelParams:
+    """End a sign-in that is under way."""
+
+    login_id: str | None = None
+    """From LoginResult. None: whichever is under way."""
+
+
+@attrs.frozen
+class ChatMessage:
+    """One message of a conversation that the client holds."""
+
+    role: Role
+    """Who speaks."""
+    content: str
+    """What they say."""
+
+
+@attrs.frozen
+class ChatSendParams:
+    """Send a message and stream the answer."""
+
+    text: str | None = None
+    """The message. It joins the conversation `conversationId`, or a new one."""
+    messages: list[ChatMessage] | None = None
+    """Instead of `text`: the whole conversation, held by the client."""
+    conversation_id: str | None = None
+    """From an earlier answer or `qwen.chat.new`."""
+    uri: str | None = None
+    """See FolderParams."""
+    model: str | None = None
+    """Instead of the configured one."""
+    wait: bool = False
+    """Answer when the turn has ended, instead of when it has begun."""
+    work_done_token: str | int | None = None
+    """A token to report progress to; without one the server makes its own."""
+    partial_result_token: str | int | None = None
+    """A token to stream ChatDelta values to; the result then carries no text."""
+
+
+@attrs.frozen
+class ChatCancelParams:
+    """Stop an answer; what came so far is kept."""
+
+    turn_id: str | None = None
+    """From ChatResult. None: every turn of `conversationId`."""
+    conversation_id: str | None = None
+    """From ChatResult."""
+
+
+# --- what commands answer ------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Source:
+    """Where a value came from."""
+
+    kind: SourceKind
+    """The kind of place."""
+    variable: str | None = None
+    """The variable's name, for `environment` and `dotenv`."""
+    file: str | None = None
+    """The file's path."""
+    line: int | None = None
+    """The line in it, from 1."""
+
+
+@attrs.frozen
+class ErrorAction:
+    """A next step to offer as a button: a server command with its argument."""
+
+    title: str
+    """What the button says."""
+    command: str
+    """The server command."""
+    argument: dict[str, str] = attrs.field(factory=dict)
+    """Its one argument."""
+
+
+@attrs.frozen
+class ErrorData:
+    """`data` of every RequestFailed error (-32803); -32800 carries it too, with kind `cancelled`."""
+
+    kind: str
+    """What clients switch on."""
+    remedy: str
+    """What to do next, in one line."""
+    retryable: bool = False
+    """Whether the same request may succeed later unchanged."""
+    message: str | None = None
+    """The whole line, where this object stands alone."""
+    cause: str | None = None
+    """Refines kind `network`."""
+    actions: list[ErrorAction] = attrs.field(factory=list)
+    """Next steps as server commands."""
+
+
+@attrs.frozen
+class FileProblem:
+    """Something about a `.env` candidate that its owner should know."""
+
+    file: str
+    """Its path."""
+    line: int
+    """The line, from 1; 0 for the whole file."""
+    text: str
+    """What it is."""
+
+
+@attrs.frozen
+class Status:
+    """Who signs this folder's requests, and where they go. Also the notification `qwen/didChangeStatus`."""
+
+    busy: bool
+    """Whether an answer or a sign-in is under way."""
+    kind: StatusKind
+    """How it stands, in the words that status-line plug-ins know."""
+    message: str
+    """One line for people."""
+    uri: str | None = None
+    """The workspace folder; None for the user's own status."""
+    command: str | None = None
+    """The server command that a click on the status may run."""
+    signed_in: bool = False
+    """Whether there is a credential."""
+    method: str | None = None
+    """The method in force."""
+    chosen_by: ChosenBy | None = None
+    """Who chose it."""
+    provider: str | None = None
+    """The provider's name."""
+    base_url: str | None = None
+    """Where requests go."""
+    base_url_source: Source | None = None
+    """Where that came from."""
+    model: str | None = None
+    """The model asked for; None: the first that the provider lists."""
+    model_source: Source | None = None
+    """Where that came from."""
+    source: Source | None = None
+    """Where the credential came from."""
+    fingerprint: str | None = None
+    """What may be shown of it."""
+    expires_at: float | None = None
+    """When the token runs out and is refreshed, epoch seconds UTC."""
+    error: ErrorData | None = None
+    """Why there is no credential."""
+    problems: list[FileProblem] = attrs.field(factory=list)
+    """About the `.env` files."""
+
+
+@attrs.frozen
+class LoginResult:
+    """A sign-in that has begun (`done` is false) or ended well."""
+
+    login_id: str
+    """Names it for `qwen.auth.cancel`."""
+    method: str
+    """How."""
+    done: bool = False
+    """Whether it has ended."""
+    user_code: str | None = None
+    """What to enter on the page (RFC 8628)."""
+    verification_uri: str | None = None
+    """The page."""
+    verification_uri_complete: str | None = None
+    """The page with the code filled in."""
+    expires_in: float | None = None
+    """Seconds until the code runs out."""
+    interval: float | None = None
+    """Seconds between the server's polls."""
+    checked: bool | None = None
+    """Whether a request has been accepted with the credential; false: it could not be checked."""
+    message: str | None = None
+    """The outcome, in one line."""
+    status: Status | None = None
+    """The status after it."""
+
+
+@attrs.frozen
+class LogoutResult:
+    """What was forgotten, and what still applies."""
+
+    removed: bool
+    """Whether there was anything to forget."""
+    message: str
+    """Both, in one line."""
+    status: Status
+    """The status after it."""
+
+
+@attrs.frozen
+class SwitchResult:
+    """The method now in force."""
+
+    method: str
+    """It."""
+    message: str
+    """What it means, in one line: also when the chosen method has no credential yet."""
+    status: Status
+    """The status after it."""
+
+
+@attrs.frozen
+class Rung:
+    """One place of the ladder."""
+
+    method: str
+    """The method it belongs to."""
+    place: str
+    """The place."""
+    outcome: RungOutcome
+    """What became of it."""
+    why: str
+    """Why."""
+    source: Source | None = None
+    """The value's provenance, if there is a value."""
+    fingerprint: str | None = None
+    """What may be shown of the credential."""
+    base_url: str | None = None
+    """Where it would go."""
+
+
+@attrs.frozen
+class Explanation:
+    """The whole ladder in order: what won, and why each other one did not."""
+
+    status: Status
+    """The outcome."""
+    rungs: list[Rung]
+    """The places, in order."""
+    env_candidates: list[str]
+    """Where a `.env` file is looked for, in order."""
+    env_file: str | None
+    """The one that counts."""
+    markdown: str
+    """All of it for people."""
+
+
+@attrs.frozen
+class CancelResult:
+    """Whether there was anything to cancel."""
+
+    cancelled: bool
+    """It."""
+
+
+@attrs.frozen
+class Model:
+    """A model the provider lists."""
+
+    id: str
+    """Its name in requests."""
+    active: bool = False
+    """Whether requests ask for it now."""
+
+
+@attrs.frozen
+class ModelsResult:
+    """The provider's models."""
+
+    provider: str
+    """Whose they are."""
+    base_url: str
+    """Where the list came from."""
+    models: list[Model]
+    """Them."""
+
+
+@attrs.frozen
+class Usage:
+    """Tokens as the provider counted them."""
+
+    prompt_tokens: int
+    """Of the conversation so far."""
+    completion_tokens: int
+    """Of the answer."""
+    total_tokens: int
+    """Together."""
+
+
+@attrs.frozen
+class ChatResult:
+    """A turn that has begun (no `stopReason`) or ended."""
+
+    conversation_id: str
+    """Names the conversation for the next message."""
+    turn_id: str
+    """Names this turn for `qwen.chat.cancel`."""
+    stop_reason: StopReason | None = None
+    """Why it ended."""
+    text: str | None = None
+    """The answer; absent if it was streamed to `partialResultToken`."""
+    reasoning: str | None = None
+    """The reasoning before it; absent in the same way."""
+    usage: Usage | None = None
+    """What it took."""
+    model: str | None = None
+    """The model that really served."""
+    requested_model: str | None = None
+    """The model that was asked for."""
+
+
+@attrs.frozen
+class ChatNewResult:
+    """An empty conversation."""
+
+    conversation_id: str
+    """Its name."""
+
+
+@attrs.frozen
+class DoctorReport:
+    """A report without secrets, to paste into a question."""
+
+    markdown: str
+    """It."""
+    facts: dict[str, Any]
+    """The same as data."""
+
+
+# --- what the server sends by itself -------------------------------------------------------------
+
+
+@attrs.frozen
+class ChatDelta:
+    """A value of `$/progress` to `partialResultToken`: a piece of the answer or of its reasoning."""
+
+    kind: Literal["delta", "reasoning"]
+    """Which of the two."""
+    turn_id: str
+    """The turn."""
+    seq: int
+    """Counts the values of this turn from 0, without gaps."""
+    text: str
+    """The piece."""
+
+
+@attrs.frozen
+class ChatEnd:
+    """The last value to `partialResultToken`, and the fields added to the end of the progress."""
+
+    kind: Literal["end"]
+    """Always `end`."""
+    turn_id: str
+    """The turn."""
+    seq: int
+    """The count goes on."""
+    stop_reason: StopReason | None = None
+    """Why it ended; absent after an error."""
+    usage: Usage | None = None
+    """What it took."""
+    model: str | None = None
+    """The model that really served."""
+    error: ErrorData | None = None
+    """What went wrong; the text so far is kept."""
+
+
+@attrs.frozen
+class DeviceCode:
+    """`qwen/auth/deviceCode`: show this to the user."""
+
+    login_id: str
+    """Names the sign-in for `qwen.auth.cancel`."""
+    method: str
+    """How."""
+    user_code: str
+    """What to enter on the page."""
+    verification_uri: str
+    """The page."""
+    verification_uri_complete: str
+    """The page with the code filled in."""
+    expires_in: float
+    """Seconds until the code runs out."""
+
+
+# --- capabilities and options --------------------------------------------------------------------
+
+
+@attrs.frozen
+class ClientCapabilities:
+    """`capabilities.experimental.qwen` of the client in `initialize`."""
+
+    device_code: bool = False
+    """The client shows `qwen/auth/deviceCode` itself, at once."""
+    workspace_trust: bool = False
+    """The client knows whether the workspace is trusted and says so in `initializationOptions`."""
+    user_settings: bool = False
+    """`initializationOptions.user` holds only what was set at user level."""
+
+
+@attrs.frozen
+class InitializationOptions:
+    """`initializationOptions` of the client; all optional."""
+
+    workspace_trust: Trust = "unknown"
+    """`trusted` counts only from a client that declares `workspaceTrust`."""
+    user: dict[str, Any] = attrs.field(factory=dict)
+    """User settings; they count only from a client that declares `userSettings`."""
+
+
+@attrs.frozen
+class TrustParams:
+    """`qwen/didChangeTrust`, from the client: the workspace's trust has changed."""
+
+    workspace_trust: Trust
+    """As in InitializationOptions."""
+
+
+# --- the tables ----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Command:
+    """A command of `workspace/executeCommand` (one object as argument), and its request twin."""
+
+    name: str
+    params: type
+    result: type
+    summary: str
+    request: str | None = None
+
+
+@attrs.frozen
+class Notification:
+    """A notification of our own."""
+
+    method: str
+    params: type
+    summary: str
+    from_client: bool = False
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("qwen.auth.login", LoginParams, LoginResult, "Sign in", "qwen/auth/login"),
+    Command("qwen.auth.logout", LogoutParams, LogoutResult, "Forget a credential"),
+    Command("qwen.auth.switch", SwitchParams, SwitchResult, "Choose the method in force"),
+    Command("qwen.auth.status", FolderParams, Status, "Who signs requests, and where they go"),
+    Command("qwen.auth.explain", FolderParams, Explanation, "Why this credential and no other"),
+    Command("qwen.auth.cancel", LoginCancelParams, CancelResult, "End a sign-in that is under way"),
+    Command("qwen.models.list", FolderParams, ModelsResult, "The provider's models"),
+    Command(
+        "qwen.chat.send", ChatSendParams, ChatResult, "Send a message, stream the answer", "qwen/chat/send"
+    ),
+    Command("qwen.chat.cancel", ChatCancelParams, CancelResult, "Stop an answer and keep what came"),
+    Command("qwen.chat.new", FolderParams, ChatNewResult, "Begin a conversation"),
+    Command("qwen.doctor", FolderParams, DoctorReport, "A report without secrets"),
+)
+
+NOTIFICATIONS: tuple[Notification, ...] = (
+    Notification("qwen/didChangeStatus", Status, "A folder's status is another one"),
+    Notification("qwen/auth/deviceCode", DeviceCode, "A sign-in waits for this code"),
+    Notification("qwen/didChangeTrust", TrustParams, "The workspace's trust has changed", from_client=True),
+)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Entry = dict[str, Any]  # qwen_ls.demo.requests.RequestLog.add says what is in one
 LONG_POLL = 10.0  # seconds
+PATIENCE = 5.0  # seconds for the process to end when told to
 
 
 @attrs.define
@@ -136,4 +137,8 @@ async def running_provider(
         process.stdin.close()
         if process.returncode is None:
             process.terminate()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), PATIENCE)
+        if process.returncode is None:
+            process.kill()
         await process.wait()

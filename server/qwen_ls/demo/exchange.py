@@ -115,13 +115,14 @@ class Exchange:
     async def _start(self, reply: Reply) -> None:
         spoilt = self._fault.bad_json is not None or self._fault.error_event is not None
         status = HTTPStatus.OK if spoilt else reply.status
-        headers = {"content-type": reply.content_type} | reply.headers | self._fault.headers
+        told = {name.lower(): value for name, value in self._fault.headers.items()}
+        headers = {"content-type": reply.content_type} | reply.headers | told
         if self._fault.gzip:
             self._gzip = zlib.compressobj(wbits=GZIP_WINDOW)
             headers["content-encoding"] = "gzip"
         elif isinstance(reply.body, bytes):
             headers["content-length"] = str(len(self._spoilt(reply.body)))
-        encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._log.update(self._entry, status=int(status))
         self._log.write(self._entry)
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from html import escape
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qwen_ls.demo.oauth import State
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
@@ -67,3 +72,22 @@ def approve(user_code: str) -> str:
 </div>
 </form>"""
     return _FRAME.format(title="Sign in to Qwen", content=content)
+
+
+def for_state(state: State | None, user_code: str) -> tuple[HTTPStatus, str]:
+    """Render where a sign-in stands; None is a code that was never given out."""
+    match state:
+        case "waiting":
+            return HTTPStatus.OK, approve(user_code)
+        case "approved":
+            text = "Go back to your editor: it goes on by itself."
+            return HTTPStatus.OK, message("You are signed in", text)
+        case "denied":
+            text = "Nothing was given out. You can close this page."
+            return HTTPStatus.OK, message("Sign-in refused", text)
+        case "expired":
+            text = "This code is too old. Start the sign-in again in your editor."
+            return HTTPStatus.GONE, message("Code expired", text)
+        case None:
+            text = "There is no such code here. Compare it with the one your editor shows."
+            return HTTPStatus.NOT_FOUND, message("Unknown code", text)

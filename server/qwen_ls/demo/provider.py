@@ -102,6 +102,7 @@ class Provider:
         config = uvicorn.Config(
             self._app(), http=Protocol, ws="none", loop="asyncio", lifespan="off",
             log_config=None, log_level="error", access_log=False, server_header=False,
+            date_header=False,
         )  # fmt: skip
         server = self._server = Server(config)
         self._serving = asyncio.ensure_future(server.serve(sockets=[listener]))
@@ -114,9 +115,8 @@ class Provider:
     async def stop(self) -> None:
         """Close every connection at once and stop listening."""
         if self._server is not None and self._serving is not None:
-            self._server.should_exit = True
-            for connection in list(self._server.server_state.connections):
-                connection.transport.abort()
+            self.requests.end_waits()
+            self._server.stopping.set()
             await self._serving
         self.requests.close()
 
@@ -183,23 +183,8 @@ class Provider:
         return self._page(user_code)
 
     def _page(self, user_code: str) -> Reply:
-        match self.oauth.state(user_code):
-            case "waiting":
-                return _html(page.approve(user_code))
-            case "approved":
-                return _html(
-                    page.message("You are signed in", "Go back to your editor: it goes on by itself.")
-                )
-            case "denied":
-                return _html(
-                    page.message("Sign-in refused", "Nothing was given out. You can close this page.")
-                )
-            case "expired":
-                text = "This code is too old. Start the sign-in again in your editor."
-                return _html(page.message("Code expired", text), HTTPStatus.GONE)
-            case None:
-                text = "There is no such code here. Compare it with the one your editor shows."
-                return _html(page.message("Unknown code", text), HTTPStatus.NOT_FOUND)
+        status, content = page.for_state(self.oauth.state(user_code), user_code)
+        return _html(content, status)
 
     # Models
 

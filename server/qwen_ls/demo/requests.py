@@ -41,6 +41,7 @@ class RequestLog:
         self.version = 0
         self._with_secrets = with_secrets
         self._changed = asyncio.Event()
+        self._ended = False
         self._file: TextIO | None = None
         if file is not None:
             self._file = sys.stdout if file == "-" else Path(file).open("a", encoding="utf-8")  # noqa: SIM115
@@ -62,11 +63,16 @@ class RequestLog:
         return entry
 
     def update(self, entry: Entry, **changes: Any) -> None:
-        """Change an entry and wake whoever waits."""
+        """Change an entry, which becomes the latest."""
         self.version += 1
         entry.update(changes, changed=self.version)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    def end_waits(self) -> None:
+        """Let nobody wait any longer: the provider stops."""
+        self._ended = True
+        self._changed.set()
 
     def write(self, entry: Entry) -> None:
         """Write an entry as it stands to the file, if there is one, as one line of JSON."""
@@ -82,7 +88,7 @@ class RequestLog:
     async def wait_for_change(self, version: int, timeout: float) -> None:
         """Return as soon as anything has changed after a version, or after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        while self.version <= version and (left := deadline - time.monotonic()) > 0:
+        while self.version <= version and not self._ended and (left := deadline - time.monotonic()) > 0:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left)
 
@@ -95,7 +101,7 @@ class RequestLog:
                 if predicate(entry):
                     return entry
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._ended:
                 seen = [(entry["route"], entry["status"]) for entry in self.entries]
                 raise TimeoutError(f"no such request within {timeout} s; there were {seen}")
             await self.wait_for_change(version, left)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qwen_ls.demo.requests import Entry, RequestLog
 
 KEPT_HEADERS = ("accept", "content-type", "user-agent", "x-request-id", "http-referer", "x-title")
+PATIENCE = 1.0  # seconds for the answers whose connections were closed to end
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -37,11 +38,11 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server that leaves signals alone and says when it is ready."""
+    """A server that leaves signals alone, says when it is ready, and stops at once."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.ready = asyncio.Event()
+        self.ready, self.stopping = asyncio.Event(), asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -52,6 +53,21 @@ class Server(uvicorn.Server):
         """Listen, then say so."""
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        """Serve until `stopping` is set, with no tick in between."""
+        await self.stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening and close every connection at once, whatever is being answered."""
+        for listener in self.servers:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=PATIENCE)
+        for sock in sockets or ():
+            sock.close()
 
 
 class Endpoint:

@@ -194,6 +194,6 @@ async def test_stopping_waits_for_nobody() -> None:
         await client.get(f"{provider.base_url}/nothing")  # answered later than the poll was read
         assert provider.log[0]["route"] == "chat"
         await asyncio.wait_for(provider.stop(), 0.5)
-        with pytest.raises(httpx.ReadError):
+        with pytest.raises(httpx.RemoteProtocolError):
             await asking
         poll.close()

@@ -148,9 +148,13 @@ async def test_the_log_file_holds_no_credential(tmp_path: Path) -> None:
                 await client.get("/v1/models")
                 form = {"grant_type": "refresh_token", "client_id": "x", "refresh_token": "r" * 40 + "last"}
                 await client.post("/api/v1/oauth2/token", data=form)
+                provider.fault("chat", cut=-1)
+                with pytest.raises(httpx.ReadError):
+                    await client.post("/v1/chat/completions", json={"messages": MESSAGES})
             assert provider.log[0]["authorization"] == f"Bearer {KEY}"
         text = file.read_text(encoding="utf-8")
-        models, token = map(json.loads, text.splitlines())
+        models, token, cut = map(json.loads, text.splitlines())
+        assert (cut["route"], cut["status"]) == ("chat", None)
         assert (models["route"], models["status"], token["route"], token["status"]) == (
             "models",
             200,

@@ -205,4 +205,4 @@ class Exchange:
         for piece in pieces:
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
             if self._fault.split_utf8:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # other connections have their turn

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# install.sh: the software that `make e2e` tests against, under .e2e/ at the top of the checkout.
+#
+#   .e2e/llama/root   Debian's llama.cpp (suite sid) and everything it links to, unpacked, not installed
+#   .e2e/tiny.gguf    a model of random weights that speaks in words, made here
+#
+# Packages come from the mirror that this machine's apt is set up with, verified by Debian's keyring, into
+# a private apt state: nothing outside .e2e/ is written and no maintainer script runs. A second run finds
+# the stamp and downloads nothing. What cannot be had is an error, never a skip.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+store=$top/.e2e
+root=$store/llama/root
+model=$store/tiny.gguf
+suite=sid
+package=llama.cpp
+
+fail() { echo "install.sh: $*" >&2; exit 1; }
+
+python=$top/.venv/bin/python
+[ -x "$python" ] || python=${PYTHON:-python3}
+command -v "$python" >/dev/null || fail "no $python: run \`make e2e\`, or set PYTHON to one that has gguf and numpy"
+
+# Where apt would fetch from, as apt itself reads its configuration (either format, any number of mirrors):
+# the main archive's usual path first, then the others. No package list is needed for this.
+mirrors() {
+  apt-get update --print-uris 2>/dev/null |
+    sed -nE "s#^'([a-z+]+:[^' ]+)/dists/.*#\1#p" | awk '
+      seen[$0]++ { next }
+      /\/debian$/ { print; next }
+      { others = others $0 "\n" }
+      END { printf "%s", others }'
+}
+
+private_apt() {
+  apt-get -qq \
+    -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
+    -o Dir::State="$work/state" -o Dir::State::lists="$work/lists" -o Dir::State::status="$work/state/status" \
+    -o Dir::Cache="$work/cache" -o APT::Sandbox::User= -o Debug::NoLocking=true \
+    -o APT::Install-Recommends=false -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
+}
+
+install_llama() {
+  local tool uri found='' signed=''
+  for tool in apt-get dpkg-deb tar; do
+    command -v "$tool" >/dev/null || fail "no $tool: $package is taken from Debian's archive and needs it"
+  done
+  work=$store/llama.work
+  rm -rf "$work" "$store/llama"
+  mkdir -p "$work"/{lists/partial,cache/archives/partial,state} "$work"/root/usr/{bin,sbin,lib,lib64}
+  : > "$work/state/status"
+  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  [ ! -r "$keyring" ] || signed="[signed-by=$keyring]"
+
+  for uri in $(mirrors); do
+    echo "deb $signed $uri $suite main" > "$work/sources.list"
+    if private_apt -o APT::Update::Error-Mode=any -o Acquire::Retries=1 update >"$work/log" 2>&1 &&
+      private_apt -y --download-only install "$package" >>"$work/log" 2>&1; then
+      found=yes
+      break
+    fi
+    echo "install.sh: no $package of Debian $suite at $uri: $(grep -m 1 '^E:' "$work/log" || tail -n 1 "$work/log")" >&2
+  done
+  [ -n "$found" ] || fail "no mirror in this machine's apt configuration gave $package of Debian $suite"
+
+  # The merged layout first, so that /lib and /usr/lib of the packages become one.
+  local name deb
+  for name in bin sbin lib lib64; do ln -s "usr/$name" "$work/root/$name"; done
+  for deb in "$work"/cache/archives/*.deb; do
+    dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$work/root" --keep-directory-symlink --no-same-owner
+  done
+  [ -x "$work/root/usr/bin/llama-server" ] || fail "Debian's $package has no /usr/bin/llama-server any more"
+  mkdir "$store/llama"
+  mv "$work/root" "$root"
+  rm -rf "$work"
+}
+
+# One stamp a part, holding the digest of what made it: a changed script makes its part anew.
+digest() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
+is_done() { [ -e "$1" ] && [ "$(cat "$1.stamp" 2>/dev/null)" = "$2" ]; }
+
+mkdir -p "$store"
+wanted=$(digest "${BASH_SOURCE[0]}")
+if ! is_done "$store/llama" "$wanted"; then
+  install_llama
+  echo "$wanted" > "$store/llama.stamp"
+fi
+wanted=$(digest "$here/make_tiny_model.py")
+if ! is_done "$model" "$wanted"; then
+  "$python" "$here/make_tiny_model.py" "$model.new" || fail "the model could not be made with $python"
+  mv "$model.new" "$model"
+  echo "$wanted" > "$model.stamp"
+fi

@@ -1,0 +1,1 @@
+"""What can a user ask? Async verbs over ports; one file per verb."""

@@ -1,0 +1,1 @@
+"""What do we touch? One file per outside thing; they fit the ports of the actions by shape."""

@@ -64,6 +64,28 @@ class NoReply:
     detail: str
 
 
+@attrs.frozen
+class HttpRequest:
+    """A request to a provider. `headers` hold the secret, so they are mute."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes | None = attrs.field(default=None, repr=False)
+
+
+class Unreachable(Exception):  # noqa: N818 - a fact of the network, explained by whoever asked
+    """No answer, or half of one: `reply` says why."""
+
+    def __init__(self, reply: NoReply) -> None:
+        super().__init__(reply.detail)
+        self.reply = reply
+
+
+class Cut(Unreachable):
+    """The connection was closed in the middle of the body."""
+
+
 Intent: TypeAlias = Union[PostForm, Wait, Now, ShowCode]  # noqa: UP007 - evaluated, and 3.10 is the floor
 Result = TypeVar("Result")
 Flow = Generator[Intent, Any, Result]

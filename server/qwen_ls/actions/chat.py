@@ -1,0 +1,243 @@
+"""Send a message and stream the answer: conversations, turns, retries, stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import attrs
+
+from qwen_ls.actions.provider import model_of, ready, refuse, send, with_consent
+from qwen_ls.actions.resolve import stand
+from qwen_ls.core.chat import (
+    Answer,
+    Delta,
+    ErrorInStream,
+    Message,
+    Role,
+    StopReason,
+    Usage,
+    bad_reply,
+    encode_request,
+)
+from qwen_ls.core.credentials import QWEN_OAUTH
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.intents import Cut, Unreachable
+from qwen_ls.core.replies import (
+    MAX_ANSWER,
+    Refusal,
+    explain_no_reply,
+    explain_refusal,
+    explain_stream_error,
+    retry_after,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qwen_ls.actions.ports import Exchange, Human, Place, Ports, Sink
+    from qwen_ls.actions.provider import Signed
+    from qwen_ls.actions.tokens import Tokens
+
+RETRIES = 2  # before the first byte, for 429 and for 5xx each
+BACKOFF = 0.5  # seconds before the first retry of a 5xx, doubled for the second, jittered
+MOST_CONVERSATIONS = 256  # kept in memory; the one unused for longest goes first
+REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+@attrs.define(eq=False)
+class Turn:
+    """One message and its answer, as far as it has come."""
+
+    id: str
+    conversation_id: str
+    messages: tuple[Message, ...]
+    place: Place
+    asked_model: str | None = None
+    requested_model: str | None = None
+    model: str | None = None
+    text: list[str] = attrs.field(factory=list)
+    reasoning: list[str] = attrs.field(factory=list)
+    usage: Usage | None = None
+    stop_reason: StopReason | None = None
+    task: asyncio.Task[object] | None = None
+    stopped: bool = False
+    over: bool = False
+
+    def stop(self) -> bool:
+        """End the answer and keep what came; whether there was anything to end."""
+        if self.over or self.stopped or self.task is None or self.task.done():
+            return False
+        self.stopped = True
+        self.task.cancel()
+        return True
+
+
+class Chats:
+    """The conversations of this process, kept in memory, and the turns under way."""
+
+    def __init__(self, ports: Ports, tokens: Tokens) -> None:
+        self._ports = ports
+        self._tokens = tokens
+        self._conversations: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
+        self.turns: dict[str, Turn] = {}
+
+    def new(self) -> str:
+        """Begin a conversation and return its id."""
+        conversation_id = f"c-{self._ports.entropy.token_bytes(8).hex()}"
+        self._keep(conversation_id, ())
+        return conversation_id
+
+    def begin(
+        self, place: Place, text: str | None, messages: Sequence[Message] | None, conversation_id: str | None
+    ) -> Turn:
+        """Make the turn of a message. Raises Problem for an unknown or busy conversation."""
+        if conversation_id is None:
+            conversation_id = self.new()
+        elif conversation_id not in self._conversations:
+            remedy = "Send without conversationId, or with the messages themselves"
+            raise Problem(Kind.NOT_SUPPORTED, f"There is no conversation {conversation_id!r}", remedy=remedy)
+        if any(t.conversation_id == conversation_id for t in self.turns.values()):
+            remedy = "Wait for it, or stop it with qwen.chat.cancel"
+            raise Problem(Kind.NOT_SUPPORTED, "An answer is under way in this conversation", remedy=remedy)
+        history = self._conversations[conversation_id] if messages is None else tuple(messages)
+        asked = () if text is None else (Message(Role.USER, text),)
+        turn_id = f"t-{self._ports.entropy.token_bytes(8).hex()}"
+        turn = Turn(turn_id, conversation_id, (*history, *asked), place)
+        self.turns[turn.id] = turn
+        return turn
+
+    def stop(self, turn_id: str | None, conversation_id: str | None) -> bool:
+        """Stop a turn, or all of a conversation; whether there was any."""
+        found = [
+            t
+            for t in self.turns.values()
+            if (t.id == turn_id if turn_id is not None else t.conversation_id == conversation_id)
+        ]
+        return any([turn.stop() for turn in found])  # noqa: C419 - each is stopped, not only the first
+
+    async def run(self, turn: Turn, human: Human, sink: Sink) -> Turn:
+        """Stream the answer into `sink` and the turn. Raises Problem; what came is kept all the same.
+
+        A stop ends it normally with `cancelled`; a cancel from outside goes through.
+        """
+        turn.task = asyncio.current_task()
+        if turn.stopped:  # stopped before it began
+            turn.stop_reason = StopReason.CANCELLED
+        try:
+            if not turn.stopped:
+                await with_consent(self._ports, turn.place, human.consent, lambda: self._attempt(turn, sink))
+        except asyncio.CancelledError:
+            if not turn.stopped:
+                raise
+            uncancel(turn.task)
+            turn.stop_reason = StopReason.CANCELLED
+        finally:
+            turn.over = True
+            self.turns.pop(turn.id, None)
+            if turn.text:
+                answer = Message(Role.ASSISTANT, "".join(turn.text))
+                self._keep(turn.conversation_id, (*turn.messages, answer))
+        return turn
+
+    def _keep(self, conversation_id: str, messages: tuple[Message, ...]) -> None:
+        self._conversations[conversation_id] = messages
+        self._conversations.move_to_end(conversation_id)
+        while len(self._conversations) > MOST_CONVERSATIONS:
+            self._conversations.popitem(last=False)
+
+    async def _attempt(self, turn: Turn, sink: Sink) -> None:
+        signed = await ready(self._ports, self._tokens, await stand(self._ports, turn.place))
+        model = await model_of(self._ports, signed, turn.asked_model)
+        turn.requested_model = model
+        body = encode_request(turn.messages, model)
+        signed, exchange = await self._open(signed, model, body, sink)
+        try:
+            await self._stream(turn, exchange, signed, sink)
+        finally:
+            await exchange.aclose()
+
+    async def _open(self, signed: Signed, model: str, body: bytes, sink: Sink) -> tuple[Signed, Exchange]:
+        """The exchange of an accepted request, after refreshes and retries before the first byte."""
+        refreshed = False
+        retries = {"rate": 0, "down": 0}
+        while True:
+            exchange = await send(self._ports, signed, "POST", "/chat/completions", body)
+            if exchange.status == HTTPStatus.OK:
+                return signed, exchange
+            try:
+                problem = await refuse(self._ports, exchange, signed.credential, model)
+            finally:
+                await exchange.aclose()
+            if exchange.status in REFUSALS and signed.credential.method == QWEN_OAUTH and not refreshed:
+                refreshed = True
+                sink.note("renewing the sign-in")
+                signed = await ready(self._ports, self._tokens, signed.standing, rejected=signed.credential)
+                continue
+            seconds = self._pause(problem, exchange, retries)
+            if seconds is None:
+                raise problem
+            sink.note(f"{problem.kind.value}: trying again in {seconds:.0f} s")
+            await self._ports.clock.sleep(seconds)
+
+    def _pause(self, problem: Problem, exchange: Exchange, retries: dict[str, int]) -> float | None:
+        """Seconds to wait before asking again; None to give up."""
+        if problem.kind is Kind.RATE_LIMITED and retries["rate"] < RETRIES:
+            seconds = retry_after(exchange.headers, self._ports.clock.now())
+            if seconds is not None and seconds > self._ports.settings.timeouts.retry_after:
+                return None
+            retries["rate"] += 1
+            return BACKOFF * float(2 ** retries["rate"]) if seconds is None else seconds
+        if problem.kind is Kind.PROVIDER_DOWN and retries["down"] < RETRIES:
+            retries["down"] += 1
+            return BACKOFF * float(2 ** (retries["down"] - 1)) * (1 + 0.2 * self._ports.entropy.jitter())
+        return None
+
+    async def _stream(self, turn: Turn, exchange: Exchange, signed: Signed, sink: Sink) -> None:
+        answer = Answer()
+        try:
+            if "event-stream" in exchange.headers.get("content-type", ""):
+                async for chunk in exchange.chunks():
+                    for delta in answer.feed(chunk):
+                        take(turn, delta, sink)
+            else:
+                for delta in await self._whole(turn, exchange, signed, answer):
+                    take(turn, delta, sink)
+            answer.end()
+        except Cut:
+            answer.end()  # a connection cut after the last word is no loss
+        except Unreachable as unreachable:
+            raise explain_no_reply(unreachable.reply, signed.credential) from None
+        except ErrorInStream as error:
+            now = self._ports.clock.now()
+            raise explain_stream_error(error.fields, signed.credential, turn.requested_model, now) from None
+        finally:
+            turn.model, turn.usage = answer.model, answer.usage
+        turn.stop_reason = answer.stop_reason
+
+    async def _whole(self, turn: Turn, exchange: Exchange, signed: Signed, answer: Answer) -> list[Delta]:
+        """An answer that came at once, as JSON; anything else is explained."""
+        body = await exchange.read_json(MAX_ANSWER)
+        if body is None:
+            content_type = exchange.headers.get("content-type", "")
+            if "html" in content_type:
+                page = Refusal(exchange.status, None, exchange.headers, content_type)
+                raise explain_refusal(page, signed.credential, turn.requested_model, self._ports.clock.now())
+            raise bad_reply(f"{signed.credential.base_url} answered with neither events nor JSON")
+        return answer.whole(body)
+
+
+def take(turn: Turn, delta: Delta, sink: Sink) -> None:
+    """Keep a delta and pass it on."""
+    if delta.text:
+        turn.text.append(delta.text)
+    if delta.reasoning:
+        turn.reasoning.append(delta.reasoning)
+    sink.delta(delta)
+
+
+def uncancel(task: asyncio.Task[object] | None) -> None:
+    """The cancel was ours and has been dealt with (Python 3.11 counts them)."""
+    getattr(task, "uncancel", lambda: 0)()

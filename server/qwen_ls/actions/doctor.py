@@ -1,0 +1,61 @@
+"""A report to paste into a question: what runs, what was found, what answers. No secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from qwen_ls.actions.resolve import stand
+from qwen_ls.core.intents import HttpRequest, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qwen_ls.actions.ports import Place, Ports
+
+
+async def doctor(ports: Ports, place: Place, door: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts, in the order in which they are read. `door` is what the face knows: versions, client."""
+    standing = await stand(ports, place)
+    resolution, chain = standing.resolution, standing.facts.environment.chain
+    credential = resolution.credential
+    return {
+        **door,
+        "folder": place.folder,
+        "workspace trust": place.trust.value,
+        "method": resolution.method,
+        "chosen by": resolution.chosen_by.value,
+        "provider": credential.provider.label if credential else None,
+        "base URL": credential.base_url if credential else None,
+        "base URL reachable": await reach(ports, credential.base_url) if credential else None,
+        "key": f"{credential.fingerprint or 'none'} ({credential.claim.source})" if credential else None,
+        "problem": resolution.problem.message if resolution.problem else None,
+        ".env file in force": chain.file,
+        ".env candidates": [str(c.path) for c in chain.candidates],
+        ".env problems": [f"{p.file}:{p.line}: {p.text}" for p in chain.problems],
+        "Qwen sign-in": standing.facts.cached.problem
+        or ("cached" if standing.facts.cached.token else f"none at {standing.facts.cached.path}"),
+        "issuer": ports.issuer,
+        "settings problems": list(ports.settings.problems),
+        "network": {name: without_password(value) for name, value in ports.network.items()},
+    }
+
+
+async def reach(ports: Ports, base_url: str) -> str:
+    """Whether anything answers at a base URL; asked without a key."""
+    try:
+        exchange = await ports.http.open(
+            HttpRequest("GET", base_url + "/models", {}), ports.settings.timeouts
+        )
+    except Unreachable as unreachable:
+        return f"no: {unreachable.reply.cause.value}, {unreachable.reply.detail}"
+    await exchange.aclose()
+    return f"yes (HTTP {exchange.status} without a key)"
+
+
+def without_password(value: str) -> str:
+    """A proxy's address without its user and password."""
+    parts = urlsplit(value)
+    if "@" not in parts.netloc:
+        return value
+    return f"{parts.scheme}://***@{parts.netloc.rpartition('@')[2]}"

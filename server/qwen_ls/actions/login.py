@@ -1,0 +1,162 @@
+"""Sign in: run a flow, check the credential with a request, then keep it and remember the choice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from qwen_ls.actions.drive import drive
+from qwen_ls.actions.provider import Signed, check
+from qwen_ls.actions.resolve import stand
+from qwen_ls.actions.switch import remember
+from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH, oauth_credential
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.oauth.device import DeviceAuthorization, Issuer, device_flow
+from qwen_ls.core.oauth.pkce import VERIFIER_BYTES, code_verifier
+from qwen_ls.core.provenance import Source, SourceKind
+
+if TYPE_CHECKING:
+    from qwen_ls.actions.ports import Human, Place, Ports
+    from qwen_ls.actions.tokens import Tokens
+    from qwen_ls.core.oauth.token import Token
+
+
+@attrs.frozen
+class SignedIn:
+    """A sign-in that has succeeded. `checked` is false when the provider could not be asked."""
+
+    method: str
+    checked: bool
+    message: str
+
+
+@attrs.define(eq=False)
+class Login:
+    """A sign-in under way. `authorization` is there once the code is known, or never."""
+
+    id: str
+    method: str
+    task: asyncio.Task[SignedIn]
+    authorization: asyncio.Future[DeviceAuthorization]
+    cancelled: bool = False
+
+    def cancel(self) -> bool:
+        """End it; whether there was anything to end."""
+        if self.task.done():
+            return False
+        self.cancelled = True
+        self.task.cancel()
+        return True
+
+    async def code(self) -> DeviceAuthorization | None:
+        """The code to show, or None when the flow ended before there was one."""
+        either: set[asyncio.Future[Any]] = {self.task, self.authorization}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return self.authorization.result() if self.authorization.done() else None
+
+    async def result(self) -> SignedIn:
+        """The end. Raises Problem, login-cancelled among others; cancelling the wait ends nothing."""
+        try:
+            return await asyncio.shield(self.task)
+        except asyncio.CancelledError:
+            if self.task.cancelled() and self.cancelled:
+                raise cancelled() from None
+            raise
+
+
+class Logins:
+    """The sign-ins of this process: one flow at a time per method, a second login joins the first."""
+
+    def __init__(self, ports: Ports, tokens: Tokens) -> None:
+        self._ports = ports
+        self._tokens = tokens
+        self._flights: dict[str, Login] = {}
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return any(not login.task.done() for login in self._flights.values())
+
+    def start(self, method: str, place: Place, target: str | None, human: Human) -> Login:
+        """Begin a sign-in, or join the one under way. Raises Problem for a method that cannot."""
+        if method != QWEN_OAUTH:
+            raise not_supported(method)
+        running = self._flights.get(method)
+        if running is not None and not running.task.done():
+            return running
+        self._count += 1
+        authorization: asyncio.Future[DeviceAuthorization] = asyncio.get_running_loop().create_future()
+        flow = self._sign_in(f"login-{self._count}", authorization, place, target, human)
+        login = Login(f"login-{self._count}", method, asyncio.create_task(flow), authorization)
+        login.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._flights[method] = login
+        return login
+
+    def cancel(self, login_id: str | None) -> bool:
+        """End the named sign-in, or every one; whether there was any."""
+        found = [f for f in self._flights.values() if login_id is None or f.id == login_id]
+        return any([login.cancel() for login in found])  # noqa: C419 - each is cancelled, not only the first
+
+    async def _sign_in(
+        self,
+        login_id: str,
+        authorization: asyncio.Future[DeviceAuthorization],
+        place: Place,
+        target: str | None,
+        human: Human,
+    ) -> SignedIn:
+        verifier = code_verifier(self._ports.entropy.token_bytes(VERIFIER_BYTES))
+        shown: list[asyncio.Task[None]] = []
+        flow_task = asyncio.current_task()
+
+        async def show(code: DeviceAuthorization) -> None:
+            login = self._flights.get(QWEN_OAUTH)
+            if not await human.show_code(login_id, QWEN_OAUTH, code) and login and login.task is flow_task:
+                login.cancel()
+
+        def show_code(code: DeviceAuthorization) -> None:
+            authorization.set_result(code)
+            shown.append(asyncio.create_task(show(code)))
+
+        try:
+            flow = device_flow(Issuer(self._ports.issuer), verifier)
+            token = await drive(flow, self._ports, show_code)
+        finally:
+            for task in shown:
+                task.cancel()
+        return await self._keep(token, place, target)
+
+    async def _keep(self, token: Token, place: Place, target: str | None) -> SignedIn:
+        """Check the token with a request, write it, and make this the method in force."""
+        standing = await stand(self._ports, place)
+        source = Source(SourceKind.QWEN_OAUTH, file=standing.facts.cached.path)
+        credential = oauth_credential(token, source, self._ports.issuer)
+        checked = await check(self._ports, Signed(credential, standing))
+        await self._tokens.adopt(token)
+        await remember(self._ports, place, QWEN_OAUTH, target)
+        message = (
+            "Signed in to Qwen"
+            if checked
+            else (
+                f"Signed in to Qwen, but {credential.base_url} did not answer, so the sign-in could not be checked"
+            )
+        )
+        return SignedIn(QWEN_OAUTH, checked, message)
+
+
+def not_supported(method: str) -> Problem:
+    """A way in that there is not."""
+    if method == API_KEY:
+        what = "Storing an API key is not supported yet"
+        remedy = (
+            "Put OPENAI_API_KEY (with OPENAI_BASE_URL and OPENAI_MODEL) into .qwen/.env and switch to api-key"
+        )
+    else:
+        what, remedy = f"There is no way in named {method!r}", f"Use {QWEN_OAUTH}, or switch to {API_KEY}"
+    return Problem(Kind.NOT_SUPPORTED, what, remedy=remedy)
+
+
+def cancelled() -> Problem:
+    """The user ended the sign-in."""
+    return Problem(Kind.LOGIN_CANCELLED, "The sign-in was cancelled", remedy="Start it again when you like")

@@ -1,0 +1,176 @@
+"""Requests to the provider: every one is signed by `authorize`, and by nothing else."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+
+from qwen_ls.core.chat import Message, Role, encode_request
+from qwen_ls.core.credentials import QWEN_OAUTH, Credential, oauth_credential
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.intents import HttpRequest, Unreachable
+from qwen_ls.core.origin import ConsentNeeded, Decision, authorize
+from qwen_ls.core.replies import MAX_ANSWER, Refusal, explain_no_reply, explain_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from qwen_ls.actions.ports import Exchange, Place, Ports
+    from qwen_ls.actions.resolve import Standing
+    from qwen_ls.actions.tokens import Tokens
+
+    Ask = Callable[[ConsentNeeded], Awaitable[Decision | None]]
+
+Result = TypeVar("Result")
+ACCEPTED = range(200, 300)
+ACCEPTED_FORMS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
+MAX_ERROR_BODY = 64 * 1024  # bytes of a refusal's body that are read
+
+
+@attrs.frozen
+class Signed:
+    """A credential that is ready to sign, with the place it was resolved for."""
+
+    credential: Credential
+    standing: Standing
+
+
+async def ready(
+    ports: Ports, tokens: Tokens, standing: Standing, rejected: Credential | None = None
+) -> Signed:
+    """The standing's credential, with a fresh token where it is an OAuth one.
+
+    `rejected` is the credential that the provider has just refused. Raises Problem.
+    """
+    credential = standing.resolution.require()
+    if credential.method == QWEN_OAUTH:
+        token = await tokens.fresh(rejected.claim.secret if rejected else None)
+        credential = oauth_credential(token, credential.claim.source, ports.issuer)
+    return Signed(credential, standing)
+
+
+async def with_consent(
+    ports: Ports, place: Place, ask: Ask, attempt: Callable[[], Awaitable[Result]]
+) -> Result:
+    """Run `attempt`; if it needs the user's consent, ask once, remember the answer, run it again.
+
+    Raises the need itself when nobody answers, and a refusal when the answer is No.
+    """
+    try:
+        return await attempt()
+    except ConsentNeeded as need:
+        decision = None if place.headless else await ask(need)
+        if decision is None:
+            raise
+        await ports.state.decide({need.key: decision})
+        # Choosing the file's own pair was the answer, so that pair is not asked about again.
+        next_ask = always_send if decision is Decision.FILE else ask
+        return await with_consent(ports, place, next_ask, attempt)
+
+
+async def always_send(_: ConsentNeeded) -> Decision:
+    """The user's standing answer after choosing the file's own key and URL."""
+    return Decision.SEND
+
+
+async def send(ports: Ports, signed: Signed, method: str, path: str, body: bytes | None = None) -> Exchange:
+    """Send a signed request to the credential's base URL + `path`, and wait for the answer's head.
+
+    Raises Problem for a refusal to sign, and for no answer at all.
+    """
+    credential = signed.credential
+    url = credential.base_url + path
+    headers = authorize(credential.claim, url, signed.standing.policy)
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    if credential.method == QWEN_OAUTH:
+        headers["X-DashScope-AuthType"] = QWEN_OAUTH  # as Qwen Code marks such requests
+    try:
+        return await ports.http.open(HttpRequest(method, url, headers, body), ports.settings.timeouts)
+    except Unreachable as unreachable:
+        raise explain_no_reply(unreachable.reply, credential) from None
+
+
+async def refuse(ports: Ports, exchange: Exchange, credential: Credential, model: str | None) -> Problem:
+    """The problem that an answer other than 2xx means."""
+    try:
+        body = await exchange.read_json(MAX_ERROR_BODY)
+    except Unreachable:
+        body = None
+    refusal = Refusal(exchange.status, body, exchange.headers, exchange.headers.get("content-type", ""))
+    return explain_refusal(refusal, credential, model, ports.clock.now())
+
+
+async def list_models(ports: Ports, signed: Signed) -> list[str]:
+    """The ids of GET …/models, in the provider's order. Raises Problem."""
+    exchange = await send(ports, signed, "GET", "/models")
+    try:
+        if exchange.status != HTTPStatus.OK:
+            raise await refuse(ports, exchange, signed.credential, None)
+        body = await exchange.read_json(MAX_ANSWER)
+    except Unreachable as unreachable:
+        raise explain_no_reply(unreachable.reply, signed.credential) from None
+    finally:
+        await exchange.aclose()
+    data = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(data, list):
+        page = Refusal(exchange.status, None, exchange.headers, exchange.headers.get("content-type", ""))
+        raise not_a_list(page, signed.credential, ports.clock.now())
+    return [m["id"] for m in data if isinstance(m, dict) and isinstance(m.get("id"), str) and m["id"]]
+
+
+def not_a_list(page: Refusal, credential: Credential, now: float) -> Problem:
+    """A 200 that is no list of models: a web page, or another service."""
+    if "html" in page.content_type:
+        return explain_refusal(page, credential, None, now)
+    return Problem(
+        Kind.BAD_REPLY,
+        f"{credential.base_url}/models did not answer with a list of models",
+        where=str(credential.claim.base_url.source),
+        remedy="Check the base URL; most end in /v1",
+    )
+
+
+async def model_of(ports: Ports, signed: Signed, asked: str | None) -> str:
+    """The model to ask for: the one given, the configured one, else the provider's first."""
+    if asked:
+        return asked
+    if signed.credential.model is not None:
+        return signed.credential.model.text
+    models = await list_models(ports, signed)
+    if models:
+        return models[0]
+    raise Problem(
+        Kind.MODEL_NOT_FOUND,
+        f"{signed.credential.base_url} lists no models, and none is set",
+        where=str(signed.credential.claim.base_url.source),
+        remedy="Set OPENAI_MODEL beside the base URL",
+    )
+
+
+async def check(ports: Ports, signed: Signed) -> bool:
+    """Whether the provider accepts the credential: one chat completion of one token.
+
+    True when it was accepted (a 400 about parameters is an acceptance), False when there was no
+    answer to judge by. Raises Problem when it was rejected.
+    """
+    try:
+        model = await model_of(ports, signed, None)
+        body = encode_request([Message(Role.USER, "hi")], model, stream=False, max_tokens=1)
+        exchange = await send(ports, signed, "POST", "/chat/completions", body)
+    except Problem as problem:
+        if problem.retryable:
+            return False
+        raise
+    try:
+        is_page = "html" in exchange.headers.get("content-type", "")
+        if not is_page and (exchange.status in ACCEPTED or exchange.status in ACCEPTED_FORMS):
+            return True
+        rejection = await refuse(ports, exchange, signed.credential, model)
+    finally:
+        await exchange.aclose()
+    if rejection.retryable:
+        return False
+    raise rejection

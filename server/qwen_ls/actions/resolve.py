@@ -1,0 +1,62 @@
+"""Which credential signs this place's requests, and under which policy: the ladder, fed by the ports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from qwen_ls.core.credentials import Facts, Resolution, resolve
+from qwen_ls.core.envchain import Environment
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.origin import Policy
+
+if TYPE_CHECKING:
+    from qwen_ls.actions.ports import Place, Ports
+
+
+@attrs.frozen
+class Standing:
+    """Where a place stands: the facts the ladder saw, its outcome, and the policy for sending."""
+
+    place: Place
+    facts: Facts
+    resolution: Resolution
+    policy: Policy
+
+
+async def stand(ports: Ports, place: Place) -> Standing:
+    """Look at everything anew (files by stat) and resolve. Raises nothing of its own."""
+    decisions = await ports.state.decisions()
+    chain, home = await ports.env_files.find(place.folder, ports.settings.excluded_env_vars)
+    folder_choice = await ports.state.choice(place.folder) if place.folder is not None else None
+    facts = Facts(
+        folder=place.folder,
+        environment=Environment(ports.process, chain),
+        user_environment=Environment(ports.process, home),
+        cached=await ports.oauth_cache.read(),
+        issuer=ports.issuer,
+        folder_choice=folder_choice,
+        user_choice=await ports.state.choice(None),
+        headless=place.headless,
+        decisions=decisions,
+    )
+    policy = Policy(
+        folder=place.folder or "",
+        trust=place.trust,
+        terminal=place.terminal,
+        may_mix=place.may_mix,
+        insecure_origins=ports.settings.insecure_origins,
+        decisions=decisions,
+    )
+    return Standing(place, facts, resolve(facts), policy)
+
+
+def state_unwritable(error: OSError) -> Problem:
+    """A choice could not be remembered."""
+    return Problem(
+        Kind.INTERNAL,
+        f"The choice could not be saved: {error.strerror}",
+        where=str(error.filename or "state folder"),
+        remedy="Make the folder writable, or set XDG_STATE_HOME to one that is",
+    )

@@ -1,0 +1,49 @@
+"""Choose the method in force, for a folder or for the user; running answers keep their credential."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qwen_ls.actions.resolve import stand, state_unwritable
+from qwen_ls.core.credentials import METHODS
+from qwen_ls.core.errors import Kind, Problem
+
+if TYPE_CHECKING:
+    from qwen_ls.actions.ports import Place, Ports
+
+USER_TARGET = "user"
+
+
+async def switch(ports: Ports, place: Place, method: str, target: str | None) -> str:
+    """Make `method` the one in force and say what that means. Raises Problem for an unknown method.
+
+    A method without a credential is chosen all the same: the message says that it is signed out.
+    """
+    if method not in METHODS:
+        raise Problem(
+            Kind.NOT_SUPPORTED, f"There is no method {method!r}", remedy=f"Choose one of {', '.join(METHODS)}"
+        )
+    await remember(ports, place, method, target)
+    standing = await stand(ports, place)
+    resolution = standing.resolution
+    if resolution.method != method:
+        return (
+            f"{method} is remembered, but {resolution.method} stays in force here "
+            f"({resolution.chosen_by.value} comes first)"
+        )
+    if resolution.problem is not None:
+        return f"Switched to {method}. {resolution.problem.message}"
+    credential = resolution.require()
+    return f"Switched to {method}: {credential.provider.label}, {credential.claim.source}"
+
+
+async def remember(ports: Ports, place: Place, method: str | None, target: str | None) -> None:
+    """Write the choice for the folder, or for the user: by `target`, or where there is no folder.
+
+    Raises Problem when it cannot be written.
+    """
+    folder = None if target == USER_TARGET else place.folder
+    try:
+        await ports.state.choose(folder, method)
+    except OSError as error:
+        raise state_unwritable(error) from None

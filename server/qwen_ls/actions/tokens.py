@@ -1,0 +1,160 @@
+"""Qwen OAuth's token, fresh when it is needed: refreshed ahead of expiry, one flight, both locks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from qwen_ls.actions.drive import drive
+from qwen_ls.core.credentials import SIGN_IN, SWITCH
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.intents import NoReply, Reply
+from qwen_ls.core.oauth.token import (
+    CachedToken,
+    Token,
+    error_code,
+    from_reply,
+    no_reply,
+    refresh_at,
+    refresh_flow,
+)
+
+if TYPE_CHECKING:
+    from qwen_ls.actions.ports import Ports
+    from qwen_ls.core.secret import Secret
+
+ADOPT_FOR = 2.0  # seconds to look for a newer token after invalid_grant
+ADOPT_EVERY = 0.1  # seconds
+CLIENT_ERRORS = range(400, 500)
+
+
+class Tokens:
+    """The token of this process. `fresh` is safe to call from any number of requests at once."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._jitter = ports.entropy.jitter()
+        self._flight: asyncio.Task[Token] | None = None
+        self._unsaved: CachedToken | None = None
+
+    async def read(self) -> CachedToken:
+        """The cache, or the newer token that could not be written to it."""
+        cached = await self._ports.oauth_cache.read()
+        unsaved = self._unsaved
+        if unsaved is None or unsaved.token is None:
+            return cached
+        if cached.token is not None and cached.token.expires_at >= unsaved.token.expires_at:
+            self._unsaved = None  # another process has written a newer one
+            return cached
+        return unsaved
+
+    async def fresh(self, rejected: Secret | None = None) -> Token:
+        """A token to sign a request with now.
+
+        `rejected` is an access token that the provider has just refused: it is refreshed even if it
+        has time left. Raises Problem (signed-out, network, provider-down).
+        """
+        cached = await self.read()
+        token = required(cached)
+        now = self._ports.clock.now()
+        if token.access_token != rejected and now < refresh_at(cached, token, self._jitter):
+            return token
+        if self._flight is None or self._flight.done():
+            self._flight = asyncio.create_task(self._refresh(token, rejected))
+            self._flight.add_done_callback(lambda flight: flight.cancelled() or flight.exception())
+        try:
+            return await asyncio.shield(self._flight)
+        except Problem as problem:
+            if problem.retryable and token.access_token != rejected and now < token.expires_at:
+                return token  # refreshing ahead may fail; this one still has time left
+            raise
+
+    async def _refresh(self, seen: Token, rejected: Secret | None) -> Token:
+        """Under both locks: adopt a newer token, else ask for one."""
+        try:
+            async with self._ports.oauth_cache.lock():
+                current = required(await self.read())
+                if self._is_newer(current, seen, rejected):
+                    return current
+                result = await drive(refresh_flow(self._ports.issuer, current), self._ports)
+                if isinstance(result, Reply) and result.ok and isinstance(result.json, dict):
+                    return await self._save(from_reply(result.json, self._ports.clock.now(), current))
+        except TimeoutError:
+            raise locked() from None
+        return await self._explain(result, current)
+
+    def _is_newer(self, current: Token, seen: Token, rejected: Secret | None) -> bool:
+        changed = current.access_token not in (seen.access_token, rejected)
+        return changed and self._ports.clock.now() < current.expires_at
+
+    async def _save(self, token: Token) -> Token:
+        self._unsaved = None
+        try:
+            await self._ports.oauth_cache.write(token)
+        except OSError:
+            # The old refresh token is spent: losing the new one would sign the user out.
+            self._unsaved = CachedToken("memory", token, None, self._ports.clock.now())
+        return token
+
+    async def _explain(self, result: Reply | NoReply, current: Token) -> Token:
+        """No new token: adopt one that somebody else has just written, or say why."""
+        if isinstance(result, NoReply):
+            raise no_reply(result, self._ports.issuer)
+        if result.status not in CLIENT_ERRORS:
+            what = f"The sign-in server answered HTTP {result.status} to a refresh"
+            remedy = "Try again in a while"
+            raise Problem(Kind.PROVIDER_DOWN, what, where=self._ports.issuer, remedy=remedy, retryable=True)
+        for _ in range(round(ADOPT_FOR / ADOPT_EVERY)):
+            await self._ports.clock.sleep(ADOPT_EVERY)
+            newer = (await self.read()).token
+            if newer is not None and newer.access_token != current.access_token:
+                return newer
+        code = error_code(result) or f"HTTP {result.status}"
+        raise Problem(
+            Kind.SIGNED_OUT,
+            f"The Qwen sign-in has ended: the server refused to renew it ({code})",
+            where=(await self._ports.oauth_cache.read()).path,
+            remedy="Sign in again, or switch to another method",
+            actions=[SIGN_IN, SWITCH],
+        )
+
+    async def forget(self) -> bool:
+        """Remove the shared cache under both locks; whether there was one. Raises Problem, OSError."""
+        self._unsaved = None
+        try:
+            async with self._ports.oauth_cache.lock():
+                return await self._ports.oauth_cache.remove()
+        except TimeoutError:
+            raise locked() from None
+
+    async def adopt(self, token: Token) -> None:
+        """Write a token that has just been issued and checked, under both locks where they can be had."""
+        async with contextlib.AsyncExitStack() as stack:
+            with contextlib.suppress(TimeoutError):  # a new sign-in beats whoever holds the lock
+                await stack.enter_async_context(self._ports.oauth_cache.lock())
+            await self._save(token)
+
+
+def required(cached: CachedToken) -> Token:
+    """The cached token; raises Problem(signed-out) if there is none."""
+    if cached.token is None:
+        raise Problem(
+            Kind.SIGNED_OUT,
+            f"Signed out of qwen-oauth: {cached.problem or 'no sign-in is cached'}",
+            where=cached.path,
+            remedy="Sign in again, or switch to another method",
+            actions=[SIGN_IN, SWITCH],
+        )
+    return cached.token
+
+
+def locked() -> Problem:
+    """The lock could not be had in time."""
+    return Problem(
+        Kind.PROVIDER_DOWN,
+        "The Qwen sign-in could not be renewed: another program has held its lock for too long",
+        where="oauth_creds.lock",
+        remedy="Close hanging Qwen Code windows and try again",
+        retryable=True,
+    )

@@ -1,0 +1,133 @@
+"""`.env` files on the disk: looked at by stat before each request, read when they have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from qwen_ls.adapters.files import read_regular
+from qwen_ls.core.envchain import (
+    ABSENT,
+    Candidate,
+    EnvChain,
+    Look,
+    Presence,
+    find,
+    home_candidates,
+    project_candidates,
+)
+from qwen_ls.core.envfile import MAX_BYTES, decode, parse_env
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEADLINE = 2.0  # seconds; a mount may hang
+Signature = tuple[int, int, int, int, int]
+
+
+@attrs.define
+class EnvFileSystem:
+    """Finds and reads `.env` files. `uid` is None where files have no owner we could check."""
+
+    home: Path | None
+    qwen_home: Path | None
+    uid: int | None = attrs.field(factory=getattr(os, "getuid", lambda: None))
+    _seen: dict[str, tuple[Signature, Look]] = attrs.field(factory=dict, repr=False)
+
+    async def find(self, folder: str | None, excluded: Sequence[str]) -> tuple[EnvChain, EnvChain]:
+        """The chain from `folder` (None: the home files) upward, and that of the home files alone.
+
+        A disk that does not answer within 2 s counts as one with no files, and is a problem.
+        """
+        work = asyncio.get_running_loop().run_in_executor(None, self.search, folder, tuple(excluded))
+        try:
+            return await asyncio.wait_for(asyncio.shield(work), DEADLINE)
+        except asyncio.TimeoutError:
+            return hung(folder), hung(None)
+
+    def search(self, folder: str | None, excluded: Sequence[str]) -> tuple[EnvChain, EnvChain]:
+        """The same, in this thread."""
+        root = Path(os.path.realpath(folder)) if folder is not None else None
+        homes = home_candidates(self.home, self.qwen_home)
+        home_paths = {os.path.realpath(c.path) for c in homes}
+        owners = self._owners(root)
+
+        def look(candidate: Candidate) -> Look:
+            return self._look(candidate, owners, home_paths)
+
+        home = find(homes, look, excluded)
+        return (find((*project_candidates(root), *homes), look, excluded) if root else home), home
+
+    def _owners(self, root: Path | None) -> frozenset[int] | None:
+        """Whose files count: ours, root's, and the workspace folder's owner's. None: anybody's."""
+        if self.uid is None or root is None:
+            return None
+        try:
+            return frozenset({self.uid, 0, root.stat().st_uid})
+        except OSError:
+            return frozenset({self.uid, 0})
+
+    def _look(self, candidate: Candidate, owners: frozenset[int] | None, home_paths: set[str]) -> Look:
+        path = str(candidate.path)
+        try:
+            link = os.lstat(path)  # the common case, "not there", costs this one call
+            target = Path(path).stat() if stat.S_ISLNK(link.st_mode) else link
+        except OSError:  # not there; a broken link; a `.qwen` that is no folder, or that we may not enter
+            self._seen.pop(path, None)
+            return ABSENT
+        if not candidate.home and owners is not None:
+            stranger = foreign_owner(candidate, (link.st_uid, target.st_uid), owners)
+            if stranger is not None:
+                reason = f"not used: it belongs to another user (uid {stranger})"
+                return Look(Presence.FOREIGN, reason=reason)
+        signature = (target.st_dev, target.st_ino, target.st_size, target.st_mtime_ns, target.st_ctime_ns)
+        seen = self._seen.get(path)
+        if seen is None or seen[0] != signature:
+            found = read(Path(path), target)
+            seen = signature, attrs.evolve(found, is_home=os.path.realpath(path) in home_paths)
+            self._seen[path] = seen
+        return seen[1]
+
+
+def foreign_owner(candidate: Candidate, uids: Sequence[int], owners: frozenset[int]) -> int | None:
+    """The uid of a stranger who owns the file, its link or its `.qwen` folder."""
+    folder = Path(candidate.path.parent)
+    if folder.name == ".qwen":
+        try:
+            uids = (*uids, folder.lstat().st_uid, folder.stat().st_uid)
+        except OSError:
+            return None
+    return next((uid for uid in uids if uid not in owners), None)
+
+
+def read(path: Path, status: os.stat_result) -> Look:
+    """Read and parse a file that is there; what cannot be read is UNREADABLE with its reason."""
+    if not stat.S_ISREG(status.st_mode):
+        what = "a directory" if stat.S_ISDIR(status.st_mode) else "a FIFO, socket or device"
+        return Look(Presence.UNREADABLE, reason=f"it is {what}, not a regular file")
+    try:
+        data = read_regular(path, MAX_BYTES)
+    except OSError as error:
+        return Look(Presence.UNREADABLE, reason=error.strerror or "it cannot be read")
+    if data is None:
+        return ABSENT
+    if len(data) > MAX_BYTES:
+        return Look(Presence.UNREADABLE, reason=f"it is larger than {MAX_BYTES // 1024} KiB")
+    try:
+        return Look(Presence.FILE, parse_env(decode(data)))
+    except UnicodeDecodeError:
+        return Look(Presence.UNREADABLE, reason="it is not UTF-8")
+
+
+def hung(folder: str | None) -> EnvChain:
+    """The chain of a disk that does not answer."""
+
+    def look(_: Candidate) -> Look:
+        return Look(Presence.UNREADABLE, reason=f"the disk did not answer within {DEADLINE:.0f} s")
+
+    return find((Candidate(Path(folder or "~") / ".env"),), look)

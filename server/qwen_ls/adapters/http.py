@@ -1,0 +1,281 @@
+"""The network, by httpx: no redirects, no compression, nothing taken from the environment behind our back.
+
+httpx is imported on first use or by `warm`, since it costs more than the rest of the start together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import socket
+import ssl
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # missing in typeshed
+
+import attrs
+from typing_extensions import Self
+
+from qwen_ls import __version__
+from qwen_ls.core.errors import Cause
+from qwen_ls.core.intents import Cut, HttpRequest, NoReply, PostForm, Reply, Unreachable
+from qwen_ls.core.origin import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    import httpx
+
+    from qwen_ls.core.settings import Settings, Timeouts
+
+USER_AGENT = f"qwen-ls/{__version__} ({sys.platform}; {platform.machine()})"
+MOST_CONNECTIONS = 520  # a little above the requests in flight that the transport allows
+MOST_IDLE = 64
+MAX_FORM_REPLY = 256 * 1024  # bytes
+
+
+class Patience:
+    """Bounds the silence inside a `with` block: `first` seconds until the first `touch()`, then `then`.
+
+    When it runs out the block's task is woken, and Unreachable(timeout) is raised in its place.
+    One timer serves the whole stream, so that a token costs no more than a clock reading.
+    """
+
+    def __init__(self, first: float, then: float | None = None) -> None:
+        self._limit = first
+        self._then = first if then is None else then
+        self._expired = False
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._last = self._loop.time()
+        self._timer = self._loop.call_later(self._limit, self._check)
+        return self
+
+    def touch(self) -> None:
+        """Something came."""
+        self._last = self._loop.time()
+        self._limit = self._then
+
+    def _check(self) -> None:
+        left = self._last + self._limit - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._check)
+            return
+        self._expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._timer.cancel()
+        if self._expired and isinstance(error, asyncio.CancelledError):
+            getattr(self._task, "uncancel", lambda: 0)()  # Python 3.11 counts cancels
+            raise Unreachable(NoReply(Cause.TIMEOUT, f"nothing came for {self._limit:.0f} s")) from None
+
+
+@attrs.define(eq=False)
+class HttpAdapter:
+    """Clients for direct and proxied connections, with the proxies and CAs of the process's start."""
+
+    settings: Settings
+    environment: Mapping[str, str] = attrs.field(repr=False)
+    _clients: dict[str | None, httpx.AsyncClient] = attrs.field(factory=dict, repr=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
+
+    def warm(self) -> None:
+        """Import httpx and build the direct client; for a worker thread."""
+        import anyio._backends._asyncio  # noqa: F401, PLC0415 - else the first request loads it
+
+        self._client(None)
+
+    async def open(self, request: HttpRequest, timeouts: Timeouts) -> HttpExchange:
+        """Send, and wait for the head of the answer. Raises Unreachable."""
+        import httpx  # noqa: PLC0415 - not before the first request
+
+        client = await self._client_for(request.url)
+        outgoing = client.build_request(
+            request.method,
+            request.url,
+            headers={**request.headers, "Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+            content=request.body,
+            timeout=httpx.Timeout(None, connect=timeouts.connect),
+        )
+        try:
+            with Patience(timeouts.connect + timeouts.first_byte):
+                response = await client.send(outgoing, stream=True)
+        except httpx.HTTPError as error:
+            raise Unreachable(explain(error)) from None
+        except (httpx.InvalidURL, UnicodeError):
+            raise Unreachable(NoReply(Cause.DNS, "the address is not a valid one")) from None
+        exchange = HttpExchange(response, timeouts)
+        if exchange.headers.get("content-encoding", "identity") != "identity":
+            await exchange.aclose()
+            detail = "the answer is compressed, though that was declined"
+            raise Unreachable(NoReply(Cause.ENCODING, detail))
+        return exchange
+
+    async def post_form(self, intent: PostForm) -> Reply | NoReply:
+        """One form exchange with an authorization server; `timeout` bounds all of it."""
+        body = urlencode(intent.form, quote_via=quote).encode("ascii")
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        request = HttpRequest("POST", intent.url, headers, body)
+        try:
+            return await asyncio.wait_for(self._form(request), intent.timeout)
+        except asyncio.TimeoutError:
+            return NoReply(Cause.TIMEOUT, f"no answer within {intent.timeout:.0f} s")
+        except Unreachable as unreachable:
+            return unreachable.reply
+
+    async def _form(self, request: HttpRequest) -> Reply:
+        exchange = await self.open(request, self.settings.timeouts)
+        try:
+            return Reply(exchange.status, await exchange.read_json(MAX_FORM_REPLY), exchange.headers)
+        finally:
+            await exchange.aclose()
+
+    async def aclose(self) -> None:
+        """Close what is kept open."""
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def _client_for(self, url: str) -> httpx.AsyncClient:
+        proxy = self.proxy_for(url)
+        client = self._clients.get(proxy)
+        if client is None:
+            client = await asyncio.get_running_loop().run_in_executor(None, self._client, proxy)
+        return client
+
+    def proxy_for(self, url: str) -> str | None:
+        """The proxy for a URL: user settings, then the start's environment; loopback has none."""
+        parts = urlsplit(url)
+        origin = Origin(parts.scheme, parts.hostname or "", 0)
+        no_proxy = self.environment.get("no_proxy") or self.environment.get("NO_PROXY") or ""
+        if origin.is_loopback or (no_proxy and proxy_bypass_environment(origin.host, {"no": no_proxy})):
+            return None
+        names = (f"{origin.scheme}_proxy", "all_proxy")
+        found = (self.environment.get(n) or self.environment.get(n.upper()) for n in names)
+        return self.settings.proxy or next((p for p in found if p), None)
+
+    def _client(self, proxy: str | None) -> httpx.AsyncClient:
+        import httpx  # noqa: PLC0415 - on a worker, after the editor has its answer
+
+        limits = httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE)
+        with self._lock:
+            if proxy not in self._clients:
+                context = self._ssl_context()
+                try:
+                    client = httpx.AsyncClient(verify=context, trust_env=False, proxy=proxy, limits=limits)
+                except (ValueError, ImportError, httpx.InvalidURL):
+                    detail = "the proxy's address is not one of http:// or https://"
+                    raise Unreachable(NoReply(Cause.PROXY, detail)) from None
+                self._clients[proxy] = client
+            return self._clients[proxy]
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        """The CAs of SSL_CERT_FILE at start, else of the user's settings, else the system's store."""
+        ca_file = self.environment.get("SSL_CERT_FILE") or self.settings.ca_file
+        if ca_file:
+            try:
+                return ssl.create_default_context(cafile=ca_file)
+            except OSError as error:  # SSLError is one
+                detail = (
+                    f"the CA file {ca_file} cannot be used: {error.strerror or 'it holds no certificate'}"
+                )
+                raise Unreachable(NoReply(Cause.TLS, detail)) from None
+        import truststore  # noqa: PLC0415 - with httpx, not before
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@attrs.define(eq=False)
+class HttpExchange:
+    """An answer whose head has arrived."""
+
+    _response: httpx.Response
+    _timeouts: Timeouts
+    status: int = attrs.field(init=False)
+    headers: Mapping[str, str] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.status = self._response.status_code
+        self.headers = {k.lower(): v for k, v in self._response.headers.items()}
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises Unreachable when it stalls, Cut when it is cut short."""
+        import httpx  # noqa: PLC0415 - loaded by now
+
+        patience = Patience(self._timeouts.first_byte, self._timeouts.idle)
+        with patience:
+            try:
+                async for chunk in self._response.aiter_raw():
+                    patience.touch()
+                    yield chunk
+            except httpx.HTTPError as error:
+                raise Cut(explain(error)) from None
+
+    async def read_json(self, limit: int) -> Any:
+        """The whole body as JSON, None if it is none or too long."""
+        import json  # noqa: PLC0415 - beside its only use
+
+        body = bytearray()
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > limit:
+                return None
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            return None
+
+    async def aclose(self) -> None:
+        """Close the connection if anything is left on it. A cancel waits until that is done."""
+        closing = asyncio.ensure_future(self._response.aclose())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await asyncio.wait({closing})
+            raise
+
+
+def explain(error: httpx.HTTPError) -> NoReply:
+    """What an httpx exception means, without its text, which may hold a URL's password."""
+    import httpx  # noqa: PLC0415 - loaded by now
+
+    if isinstance(error, httpx.ProxyError):
+        return NoReply(Cause.PROXY, "the proxy refused the connection")
+    if isinstance(error, httpx.TimeoutException):
+        return NoReply(Cause.TIMEOUT, "no connection in time")
+    found = next((r for c in causes(error) if (r := explain_cause(c)) is not None), None)
+    if found is not None:
+        return found
+    refused = isinstance(error, httpx.ConnectError)
+    return NoReply(
+        Cause.REFUSED, "nothing accepts connections there" if refused else "it closed the connection"
+    )
+
+
+def explain_cause(cause: BaseException) -> NoReply | None:
+    """What an exception beneath httpx's own means."""
+    if isinstance(cause, socket.gaierror):
+        return NoReply(Cause.DNS, "the host's name is not known")
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return NoReply(Cause.TLS, f"its certificate is not trusted ({cause.verify_message})")
+    if isinstance(cause, ssl.SSLError):
+        return NoReply(Cause.TLS, f"the TLS handshake failed ({cause.reason or 'no reason given'})")
+    return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception, what it came from, and the members of its groups; each once."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]

@@ -1,0 +1,175 @@
+"""`oauth_creds.json`, shared with Qwen Code, and the two locks around writing it.
+
+Ours is outside (filelock, released by the system when we die); Qwen Code's `oauth_creds.lock` is
+inside: created exclusively, holding a uuid, stale after 35 s. Beside our own lock stands the uuid of
+the inner lock we made last, so that a dead run of ours is recognised at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+import uuid
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+from filelock import FileLock, Timeout
+
+from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private
+from qwen_ls.core.oauth.token import MAX_CACHE_BYTES, CachedToken, Token, encode_cache, parse_cache
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+CACHE_NAME = "oauth_creds.json"
+LOCK_NAME = "oauth_creds.lock"
+STALE_AFTER = 35.0  # seconds, Qwen Code 0.24
+WAIT_AT_MOST = 40.0  # seconds: longer than a stale lock stands
+POLL = 0.02  # seconds between attempts
+MAX_LOCK_BYTES = 256
+Result = TypeVar("Result")
+
+
+@attrs.define
+class QwenCache:
+    """The cache of one `.qwen` folder. `state_folder` holds our own lock."""
+
+    folder: Path
+    state_folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The cache file."""
+        return self.folder / CACHE_NAME
+
+    async def read(self) -> CachedToken:
+        """What the file holds now; a file that cannot be used says why and is left alone."""
+        return await in_thread(self._read)
+
+    async def write(self, token: Token) -> None:
+        """Replace the file. Raises OSError."""
+        await in_thread(partial(replace_private, self.path, encode_cache(token)))
+
+    async def remove(self) -> bool:
+        """Delete the file; whether there was one. Raises OSError."""
+        return await in_thread(partial(unlink, self.path))
+
+    @asynccontextmanager
+    async def lock(self) -> AsyncIterator[None]:
+        """Hold both locks. Raises TimeoutError after 40 s."""
+        deadline = time.monotonic() + WAIT_AT_MOST
+        make_private_folder(self.state_folder)
+        ours = FileLock(self.state_folder / "oauth.lock", thread_local=False, mode=0o600)
+        while not await in_thread(partial(try_acquire, ours)):
+            await pause(deadline)
+        mine = str(uuid.uuid4())
+        try:
+            while not await in_thread(partial(self._take_inner, mine)):
+                await pause(deadline)
+            try:
+                yield
+            finally:
+                await in_thread(partial(self._drop_inner, mine))
+        finally:
+            ours.release()
+
+    def _read(self) -> CachedToken:
+        path = str(self.path)
+        try:
+            data = read_regular(self.path, MAX_CACHE_BYTES)
+            written_at = self.path.stat().st_mtime if data is not None else 0.0
+        except FileNotFoundError:  # removed between the two calls
+            return CachedToken(path)
+        except OSError as error:
+            return CachedToken(path, problem=f"the file cannot be read: {error.strerror}")
+        if data is None:
+            return CachedToken(path)
+        found = parse_cache(data)
+        if isinstance(found, str):
+            return CachedToken(path, problem=found, written_at=written_at)
+        return CachedToken(path, found, written_at=written_at)
+
+    @property
+    def _inner(self) -> Path:
+        return self.folder / LOCK_NAME
+
+    @property
+    def _last(self) -> Path:
+        return self.state_folder / "oauth.lock.last"
+
+    def _take_inner(self, mine: str) -> bool:
+        """Try to create Qwen Code's lock file, once a stale one is cleared away."""
+        make_private_folder(self.folder)
+        self._clear_stale()
+        if os.path.lexists(self._inner):
+            return False
+        self._last.write_text(mine, encoding="ascii")  # before it stands there: a crash is covered
+        try:
+            descriptor = os.open(self._inner, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return False
+        try:
+            os.write(descriptor, mine.encode("ascii"))
+        finally:
+            os.close(descriptor)
+        return True
+
+    def _clear_stale(self) -> None:
+        """Rename a lock away if it is stale by age, or one that a dead run of ours left."""
+        try:
+            age = time.time() - self._inner.lstat().st_mtime
+            holder = read_regular(self._inner, MAX_LOCK_BYTES) or b""
+        except OSError:
+            return
+        if not 0 <= age <= STALE_AFTER or (holder and holder == self._last_made()):
+            gone = self._inner.with_name(f"{LOCK_NAME}.stale.{uuid.uuid4()}")
+            with contextlib.suppress(OSError):
+                self._inner.rename(gone)
+                gone.unlink()
+
+    def _last_made(self) -> bytes:
+        try:
+            return read_regular(self._last, MAX_LOCK_BYTES) or b""
+        except OSError:
+            return b""
+
+    def _drop_inner(self, mine: str) -> None:
+        """Remove the inner lock if it is still the one we made: Qwen Code may have removed it."""
+        with contextlib.suppress(OSError):
+            if read_regular(self._inner, MAX_LOCK_BYTES) == mine.encode("ascii"):
+                self._inner.unlink()
+
+
+def try_acquire(lock: FileLock) -> bool:
+    """One attempt at our own lock."""
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    return True
+
+
+def unlink(path: Path) -> bool:
+    """Delete a file; whether there was one."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+async def pause(deadline: float) -> None:
+    """Wait a little for a lock. Raises TimeoutError past the deadline."""
+    if time.monotonic() > deadline:
+        raise TimeoutError
+    await asyncio.sleep(POLL)
+
+
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """Run blocking file work off the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, work)

@@ -1,0 +1,105 @@
+"""What is remembered across restarts: `state.json` in platformdirs' state folder, 0600.
+
+{"version": 1, "choices": {"user": METHOD, "folders": {PATH: METHOD}}, "decisions": [{…}]}
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from filelock import FileLock
+
+from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private
+from qwen_ls.adapters.qwen_cache import in_thread
+from qwen_ls.core.origin import ConsentKey, Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+MAX_BYTES = 4 * 1024 * 1024
+LOCK_WAIT = 5.0  # seconds
+
+
+@attrs.define
+class StateFile:
+    """The state file of one user; several servers share it."""
+
+    path: Path
+    _cache: tuple[tuple[int, int, int], dict[str, Any]] | None = None
+
+    async def choice(self, folder: str | None) -> str | None:
+        """The method chosen for a folder, or for the user."""
+        choices = section(await in_thread(self._load), "choices")
+        found = choices.get("user") if folder is None else section(choices, "folders").get(folder)
+        return found if isinstance(found, str) else None
+
+    async def choose(self, folder: str | None, method: str | None) -> None:
+        """Remember a method; None forgets it. Raises OSError."""
+
+        def change(state: dict[str, Any]) -> None:
+            choices = state.setdefault("choices", {})
+            place, name = (choices, "user") if folder is None else (choices.setdefault("folders", {}), folder)
+            place.pop(name, None) if method is None else place.update({name: method})
+
+        await in_thread(partial(self._change, change))
+
+    async def decisions(self) -> Mapping[ConsentKey, Decision]:
+        """Every remembered answer to a consent question."""
+        found = (await in_thread(self._load)).get("decisions")
+        rows = found if isinstance(found, list) else []
+        return {key: decision for key, decision in map(decision_of, rows) if key is not None}
+
+    async def decide(self, answers: Mapping[ConsentKey, Decision]) -> None:
+        """Remember answers. Raises OSError."""
+
+        def change(state: dict[str, Any]) -> None:
+            rows = [r for r in state.get("decisions", []) if decision_of(r)[0] not in answers]
+            rows += [{**attrs.asdict(key), "decision": decision.value} for key, decision in answers.items()]
+            state["decisions"] = rows
+
+        await in_thread(partial(self._change, change))
+
+    def _load(self) -> dict[str, Any]:
+        """The file's object; an unreadable file counts as empty and is kept until it is replaced."""
+        try:
+            status = self.path.stat()
+            signature = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if self._cache is not None and self._cache[0] == signature:
+                return self._cache[1]
+            data = read_regular(self.path, MAX_BYTES)
+            state = json.loads(data or b"{}")
+        except (OSError, ValueError, RecursionError):
+            return {}
+        state = state if isinstance(state, dict) else {}
+        self._cache = signature, state
+        return state
+
+    def _change(self, change: Callable[[dict[str, Any]], None]) -> None:
+        make_private_folder(self.path.parent)
+        with FileLock(self.path.with_suffix(".lock"), timeout=LOCK_WAIT, mode=0o600):
+            self._cache = None
+            state = json.loads(json.dumps(self._load()))
+            if not state and self.path.exists():
+                self.path.replace(self.path.with_suffix(".bad"))  # unreadable: kept for its owner
+            change(state)
+            state["version"] = 1
+            replace_private(self.path, json.dumps(state, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def section(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A nested object; empty where there is none."""
+    found = state.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def decision_of(row: Any) -> tuple[ConsentKey | None, Decision]:
+    """One remembered answer; (None, …) for a row that makes no sense."""
+    try:
+        fields = {name: row[name] for name in ("folder", "file", "key_digest", "base_url")}
+        return ConsentKey(**fields), Decision(row["decision"])
+    except (KeyError, TypeError, ValueError):
+        return None, Decision.DENY

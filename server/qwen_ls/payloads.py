@@ -1,0 +1,182 @@
+"""Core records -> contract payloads, for both doors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from qwen_ls import contract
+from qwen_ls.core.credentials import Outcome
+
+if TYPE_CHECKING:
+    from qwen_ls.actions.chat import Turn
+    from qwen_ls.actions.models import Listing
+    from qwen_ls.actions.resolve import Standing
+    from qwen_ls.core.errors import Problem
+    from qwen_ls.core.provenance import Source
+
+MARKS = {Outcome.ACTIVE: "**active**", Outcome.OUTRANKED: "outranked", Outcome.UNUSABLE: "unusable"}
+
+
+def source(found: Source) -> contract.Source:
+    """Provenance."""
+    return contract.Source(found.kind.value, found.variable, found.file, found.line)
+
+
+def error(problem: Problem) -> contract.ErrorData:
+    """A problem as it stands in a payload, with its text."""
+    return contract.ErrorData(
+        kind=problem.kind.value,
+        remedy=problem.remedy,
+        retryable=problem.retryable,
+        message=problem.message,
+        cause=problem.cause.value if problem.cause else None,
+        actions=[contract.ErrorAction(a.title, a.command, a.argument) for a in problem.actions],
+    )
+
+
+def error_data(problem: Problem) -> contract.ErrorData:
+    """A problem as `data` of an error reply, whose message stands beside it."""
+    return attrs.evolve(error(problem), message=None)
+
+
+def status(standing: Standing, *, busy: bool = False, uri: str | None = None) -> contract.Status:
+    """Where a place stands."""
+    resolution, chain = standing.resolution, standing.facts.environment.chain
+    problems = [contract.FileProblem(p.file, p.line, p.text) for p in chain.problems]
+    common: dict[str, Any] = {
+        "busy": busy,
+        "uri": uri,
+        "command": "qwen.auth.switch",
+        "method": resolution.method,
+        "chosen_by": resolution.chosen_by.value,
+        "problems": problems,
+    }
+    if resolution.credential is None:
+        problem = resolution.problem
+        return contract.Status(
+            **common,
+            kind="Inactive" if resolution.method is None else "Error",
+            message=problem.message if problem else "Signed out",
+            error=error(problem) if problem else None,
+        )
+    credential = resolution.credential
+    claim, model = credential.claim, credential.model
+    name = model.text if model else "the first model listed"
+    return contract.Status(
+        **common,
+        kind="Warning" if problems else "Normal",
+        message=f"{credential.provider.label}: {name} ({credential.method}, {claim.source})",
+        signed_in=True,
+        provider=credential.provider.label,
+        base_url=credential.base_url,
+        base_url_source=source(claim.base_url.source),
+        model=model.text if model else None,
+        model_source=source(model.source) if model else None,
+        source=source(claim.source),
+        fingerprint=credential.fingerprint,
+        expires_at=credential.expires_at,
+    )
+
+
+def explanation(standing: Standing, uri: str | None = None) -> contract.Explanation:
+    """The whole ladder."""
+    chain = standing.facts.environment.chain
+    rungs = [
+        contract.Rung(
+            r.method,
+            r.place,
+            r.outcome.value,
+            r.why,
+            source(r.source) if r.source else None,
+            r.fingerprint,
+            r.base_url,
+        )
+        for r in standing.resolution.rungs
+    ]
+    shown = status(standing, uri=uri)
+    candidates = [str(c.path) for c in chain.candidates]
+    markdown = explain_in_words(shown, standing, candidates)
+    return contract.Explanation(shown, rungs, candidates, chain.file, markdown)
+
+
+def explain_in_words(shown: contract.Status, standing: Standing, candidates: list[str]) -> str:
+    """The ladder as Markdown: the outcome first, then each place that held something, then the rest."""
+    resolution, chain = standing.resolution, standing.facts.environment.chain
+    lines = ["# Authentication", "", shown.message, ""]
+    lines += ["| place | outcome | key | why |", "|---|---|---|---|"]
+    for rung in resolution.rungs:
+        if rung.outcome is not Outcome.ABSENT:
+            key = rung.fingerprint or "—"
+            lines.append(f"| {cell(rung.place)} | {MARKS[rung.outcome]} | {cell(key)} | {cell(rung.why)} |")
+    absent = [rung.place for rung in resolution.rungs if rung.outcome is Outcome.ABSENT]
+    if absent:
+        lines += ["", "Nothing in: " + "; ".join(absent) + "."]
+    lines += ["", "## .env", ""]
+    lines += [
+        f"- {path}{' ← the one file that is read' if path == chain.file else ''}" for path in candidates
+    ]
+    lines += [f"- {p.file}:{p.line}: {p.text}" for p in chain.problems]
+    return "\n".join(lines) + "\n"
+
+
+def cell(text: str) -> str:
+    """Text inside a table row."""
+    return text.replace("|", "\\|")
+
+
+def models(listing: Listing) -> contract.ModelsResult:
+    """A provider's models."""
+    found = [contract.Model(m, m == listing.active) for m in listing.models]
+    return contract.ModelsResult(listing.provider, listing.base_url, found)
+
+
+def usage(turn: Turn) -> contract.Usage | None:
+    """What a turn took."""
+    if turn.usage is None:
+        return None
+    counted = turn.usage
+    return contract.Usage(counted.prompt_tokens, counted.completion_tokens, counted.total_tokens)
+
+
+def chat_result(turn: Turn, *, with_text: bool) -> contract.ChatResult:
+    """A turn as it stands; `with_text` unless the text was streamed already."""
+    return contract.ChatResult(
+        turn.conversation_id,
+        turn.id,
+        turn.stop_reason.value if turn.stop_reason else None,
+        "".join(turn.text) if with_text and turn.stop_reason else None,
+        "".join(turn.reasoning) if with_text and turn.reasoning else None,
+        usage(turn),
+        turn.model,
+        turn.requested_model,
+    )
+
+
+def chat_end(turn: Turn, seq: int, problem: Problem | None) -> contract.ChatEnd:
+    """The end of a turn's stream."""
+    return contract.ChatEnd(
+        "end",
+        turn.id,
+        seq,
+        turn.stop_reason.value if turn.stop_reason else None,
+        usage(turn),
+        turn.model,
+        error(problem) if problem else None,
+    )
+
+
+def doctor(facts: dict[str, Any]) -> contract.DoctorReport:
+    """The report as Markdown and as data."""
+    lines = ["# qwen-ls doctor", ""]
+    for name, value in facts.items():
+        if isinstance(value, list):
+            lines.append(f"- {name}: {len(value) or 'none'}")
+            lines += [f"  - {v}" for v in value]
+        elif isinstance(value, dict):
+            lines.append(f"- {name}: {'' if value else 'none'}")
+            lines += [f"  - {k}: {v}" for k, v in value.items()]
+        else:
+            lines.append(f"- {name}: {'none' if value is None else value}")
+    return contract.DoctorReport("\n".join(lines) + "\n", facts)

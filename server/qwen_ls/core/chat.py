@@ -95,6 +95,8 @@ class Answer:
     """One answer in the making: feed it bytes, take deltas, then `end()`.
 
     `model` is the one that really served, `usage` what was counted; both as far as the provider said.
+    `failure` is what went wrong behind the deltas just returned: it is raised by the next `feed` or
+    `end`, so that what came before it in the same portion of bytes is not lost.
     """
 
     def __init__(self) -> None:
@@ -105,6 +107,7 @@ class Answer:
         self._done = False
         self._events = 0
         self._size = 0
+        self.failure: Problem | ErrorInStream | None = None
 
     @property
     def stop_reason(self) -> StopReason:
@@ -113,20 +116,43 @@ class Answer:
 
     def feed(self, chunk: bytes) -> list[Delta]:
         """The deltas that `chunk` completes. Raises Problem (bad-reply, too-large) or ErrorInStream."""
+        self._raise_failure()
+        deltas: list[Delta] = []
+        try:
+            self._take(chunk, deltas)
+        except (Problem, ErrorInStream) as failure:
+            self.failure = failure
+            if not deltas:
+                raise
+        return deltas
+
+    def _take(self, chunk: bytes, deltas: list[Delta]) -> None:
         self._size += len(chunk)
         if self._size > MAX_ANSWER:
             what = f"The answer is larger than {MAX_ANSWER // 1024**2} MiB"
             raise Problem(Kind.TOO_LARGE, what, remedy="Ask for a shorter one")
-        return [d for data in self._parser.feed(chunk) if (d := self._event(data)) is not None]
+        for data in self._parser.feed(chunk):
+            delta = self._event(data)
+            if delta is not None:
+                deltas.append(delta)
+        if self._parser.failure is not None:
+            raise self._parser.failure
+
+    def _raise_failure(self) -> None:
+        if self.failure is not None:
+            raise self.failure
 
     def whole(self, body: Any) -> list[Delta]:
         """The deltas of an answer that came at once, as JSON, from a provider that does not stream."""
         self._done = True
         delta = self._fields(body)
+        if not body.get("choices"):
+            raise bad_reply("The answer has no choices")
         return [] if delta is None else [delta]
 
     def end(self) -> None:
-        """The bytes are over. Raises Problem(stream-truncated) if the answer was not."""
+        """The bytes are over. Raises Problem(stream-truncated) if the answer was not, or what had failed."""
+        self._raise_failure()
         if not (self._done or self._finish_reason is not None):
             raise truncated(self._events)
 

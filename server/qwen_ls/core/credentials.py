@@ -13,7 +13,7 @@ import attrs
 
 from qwen_ls.core.errors import Action, Kind, Problem
 from qwen_ls.core.oauth.token import CachedToken, Token, chat_base_url
-from qwen_ls.core.origin import Claim, ConsentKey, Decision, parse_base_url
+from qwen_ls.core.origin import Claim, ConsentKey, Decision, consent_key, parse_base_url, read_base_url
 from qwen_ls.core.provenance import USER, Source, SourceKind, Value
 from qwen_ls.core.providers import (
     CATALOGUE,
@@ -73,7 +73,14 @@ class Credential:
 
     @property
     def base_url(self) -> str:
-        """Where requests go, without trailing slashes."""
+        """Where requests go, without trailing slashes; empty for a URL that `authorize` refuses to read.
+
+        So a password in a URL is never shown.
+        """
+        try:
+            read_base_url(self.claim.base_url.text, "")
+        except Problem:
+            return ""
         return self.claim.base_url.text.rstrip("/")
 
     @property
@@ -222,7 +229,7 @@ def openai_key(facts: Facts) -> Credential | None:
         return Credential(API_KEY, provider_of_url(url.text), claim, model)
     pair = file_pair(env)
     credential = openai_credential(facts, key, url, model, has_pair=pair is not None)
-    if pair is not None and pair[0] != key and prefers_file(facts, credential):
+    if pair is not None and pair != (key, url) and prefers_file(facts, credential):
         return openai_credential(facts, *pair, model, has_pair=True)
     return credential
 
@@ -248,13 +255,11 @@ def file_pair(env: Environment) -> tuple[Value, Value] | None:
 
 def prefers_file(facts: Facts, mixed: Credential) -> bool:
     """Whether the user answered "use the file's key and URL" to this mixture."""
-    claim = mixed.claim
-    file = claim.base_url.tier.file or claim.tier.file
-    digest = claim.secret.digest if claim.secret else ""
-    return any(
-        (k.folder, k.file, k.key_digest) == (facts.folder or "", file, digest) and d is Decision.FILE
-        for k, d in facts.decisions.items()
-    )
+    try:
+        base = read_base_url(mixed.claim.base_url.text, "")
+    except Problem:
+        return False
+    return facts.decisions.get(consent_key(mixed.claim, facts.folder or "", base)) is Decision.FILE
 
 
 def provider_key(facts: Facts, provider: Provider) -> Credential | None:
@@ -350,15 +355,20 @@ def signed_out(facts: Facts, method: str | None, chosen_by: ChosenBy, oauth_rung
         return Problem(
             Kind.SIGNED_OUT, f"The chosen method {method} is not known", remedy=remedy, actions=[SWITCH]
         )
-    return nothing_found(facts, method)
+    return nothing_found(facts, method, chosen_by)
 
 
-def nothing_found(facts: Facts, method: str | None) -> Problem:
+def nothing_found(facts: Facts, method: str | None, chosen_by: ChosenBy) -> Problem:
     """No key anywhere: name every variable and the files looked for."""
     variables = ", ".join(p.key_variable for p in CATALOGUE if p.key_variable)
     chain = facts.environment.chain
-    files = chain.file or ", ".join(str(c.path) for c in chain.candidates)
-    what = "Signed out: no API key" if method == API_KEY else "Signed out: no API key and no cached sign-in"
+    all_files = ", ".join(str(c.path) for c in chain.candidates)
+    files = f"{chain.file}, the first file found and so the only one read" if chain.file else all_files
+    what = (
+        f"Signed out of {API_KEY}, the method chosen for this {chosen_by.value}: no API key"
+        if method == API_KEY
+        else "Signed out: no API key and no cached sign-in"
+    )
     looked = f"looked for {variables} in the environment and in {files}"
     remedy = "Sign in with Qwen, or set OPENAI_API_KEY (with OPENAI_BASE_URL and OPENAI_MODEL) in one of them"
     return Problem(Kind.SIGNED_OUT, what, where=looked, remedy=remedy, actions=[SIGN_IN, SWITCH])

@@ -61,6 +61,7 @@ class FileProblem:
     line: int
     text: str
     fatal: bool = False
+    warning: bool = False
 
 
 @attrs.frozen
@@ -112,7 +113,7 @@ def find(
             problems.append(FileProblem(path, 0, found.reason, fatal=True))
             return EnvChain(tuple(candidates), path, tier_of(candidate, found), {}, tuple(problems))
         elif found.presence is Presence.FILE:
-            problems += [FileProblem(path, p.line, p.text) for p in found.content.problems]
+            problems += [FileProblem(path, p.line, p.text, warning=p.warning) for p in found.content.problems]
             ignored = () if is_scoped(candidate, found) else tuple(excluded)
             bindings = effective(found.content, ignored)
             return EnvChain(tuple(candidates), path, tier_of(candidate, found), bindings, tuple(problems))

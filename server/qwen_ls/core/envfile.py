@@ -1,19 +1,26 @@
 """Text of a `.env` file -> bindings with line and problem.
 
 Reading is python-dotenv's parser without interpolation (behaviour: values are literal). The caps
-come first, since that parser's cost grows with the square of a run of blanks.
+come first, since that parser's cost grows with the square of a run of blanks. Then the text is read
+a second time, as Qwen Code's parser would read it: each line on which the two differ gets a warning.
 """
 
 from __future__ import annotations
 
 import io
 import re
+from typing import TYPE_CHECKING
 
 import attrs
 from dotenv.parser import parse_stream
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 MAX_BYTES = 64 * 1024  # a larger file is refused as unreadable
-MAX_LINE = 8 * 1024  # characters; a longer line is skipped with a problem
+MAX_LINE = 8 * 1024  # bytes; a longer line is skipped with a problem
+MAX_BLANKS = 1024  # characters in one run of blanks; a line with a longer one is skipped with a problem
+MOST_PROBLEMS = 100  # of one file; the first are kept
 
 
 @attrs.frozen
@@ -51,29 +58,44 @@ def decode(data: bytes) -> str:
 
     Raises UnicodeDecodeError for anything else, UTF-16 included.
     """
-    return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    return fold(data.decode("utf-8-sig"))
+
+
+def fold(text: str) -> str:
+    """CRLF and CR become LF, for both readings."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_env(text: str) -> EnvFile:
     """Read bindings from `text`; a bad line is a problem, never an exception."""
     problems: list[LineProblem] = []
-    lines = text.split("\n")
+    lines = fold(text).removeprefix("\ufeff").split("\n")
     for number, line in enumerate(lines, 1):
-        if len(line) > MAX_LINE:
-            problems.append(LineProblem(number, f"line longer than {MAX_LINE} characters, skipped"))
+        if (why := over_cap(line)) is not None:
+            problems.append(LineProblem(number, f"{why}, skipped"))
             lines[number - 1] = ""
+    text = "\n".join(lines)
     bindings: list[Binding] = []
-    for item in parse_stream(io.StringIO("\n".join(lines))):
-        original = item.original.string
-        at = item.original.line + leading_lines(original)
+    bad: list[int] = []
+    for item in parse_stream(io.StringIO(text)):
+        at = item.original.line + leading_lines(item.original.string)
         if item.error:
-            problems.append(LineProblem(at, "not a NAME=value line, skipped"))
+            bad.append(at)
         elif item.key is not None:
             bindings.append(Binding(item.key, item.value, at))
-            if differs_in_javascript(item.key, item.value, original):
-                text_ = f"Qwen Code reads the value of {item.key} differently; put it in double quotes"
-                problems.append(LineProblem(at, text_, warning=True))
-    return EnvFile(tuple(bindings), tuple(sorted(problems, key=lambda p: p.line)))
+    theirs = {(line, name): value for name, line, value in read_as_javascript(text)}
+    problems += bad_lines(bad, theirs)
+    problems += differences(bindings, {at: v for at, v in theirs.items() if at[0] not in bad}, lines)
+    return EnvFile(tuple(bindings), tuple(sorted(problems, key=lambda p: p.line)[:MOST_PROBLEMS]))
+
+
+def over_cap(line: str) -> str | None:
+    """Why a line is too long to be read, if it is."""
+    if len(line) > MAX_LINE or len(line.encode("utf-8", "replace")) > MAX_LINE:
+        return f"line longer than {MAX_LINE // 1024} KiB"
+    if any(len(run) > MAX_BLANKS for run in re.findall(r"\s+", line)) and not line.isspace():
+        return f"line with more than {MAX_BLANKS} blanks in a row"
+    return None
 
 
 def leading_lines(original: str) -> int:
@@ -81,43 +103,102 @@ def leading_lines(original: str) -> int:
     return original[: len(original) - len(original.lstrip())].count("\n")
 
 
-# What the JavaScript dotenv takes as the start of an assignment: an optional `export`, a name,
-# `=` or a colon followed by a blank.
-JS_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([\w.-]+)(?:\s*=[^\S\n]*|:[^\S\n]+)", re.ASCII)
+# --- how Qwen Code reads the same text -------------------------------------------------------------
+
+
+def bad_lines(bad: list[int], theirs: Mapping[tuple[int, str], str]) -> Iterator[LineProblem]:
+    """The lines that hold no binding, and what Qwen Code makes of each."""
+    names = dict(theirs.keys())
+    for at in bad:
+        also = f"; Qwen Code reads {shown(names[at])} from it" if at in names else ""
+        yield LineProblem(at, f"not a NAME=value line, or a quote is not closed, skipped{also}")
+
+
+def differences(
+    bindings: list[Binding], theirs: Mapping[tuple[int, str], str], lines: list[str]
+) -> Iterator[LineProblem]:
+    """A warning for each line where one reading has another value, or none.
+
+    A bare name has no value in either, so it is no difference.
+    """
+    ours = {(b.line, b.name): b.value for b in bindings}
+    for (line, name), value in ours.items():
+        other = theirs.get((line, name))
+        if other == value:
+            continue
+        quotes = "single" if "\\" in lines[line - 1] else "double"
+        how = "does not read" if other is None else "reads the value of"
+        advice = "write NAME=value" if other is None else f"put it in {quotes} quotes"
+        how += f" {shown(name)}" + ("" if other is None else " differently")
+        yield LineProblem(line, f"Qwen Code {how}; {advice}", warning=True)
+    for line, name in theirs.keys() - ours.keys():
+        yield LineProblem(
+            line, f"only Qwen Code reads {shown(name)} here; write NAME=value on one line", warning=True
+        )
+
+
+def shown(name: str) -> str:
+    """A name fit for a message: anything that is no plain variable name might be a key, or a trick."""
+    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name) else "a name"
+
+
+# An optional `export`, a name, then `=` or a colon followed by one blank.
+JS_ASSIGNMENT = re.compile(r"[^\S\n]*(?:export\s+)?([A-Za-z0-9_.-]+)(?:\s*=|:\s)")
+JS_AFTER_QUOTE = re.compile(r"[^\S\n]*(?:#|\n|\Z)")  # nothing but a comment may follow
+JS_UNQUOTED = re.compile(r"[^#\n]*")
+BLANKS = re.compile(r"\s*")
 QUOTES = "'\"`"
 
 
-def differs_in_javascript(name: str, value: str | None, original: str) -> bool:
-    """Whether dotenv for JavaScript, which Qwen Code uses, reads this binding as another value."""
-    assignment = JS_ASSIGNMENT.match(original)
-    if assignment is None or assignment[1] != name:
-        return value is not None  # not an assignment there: absent
-    return read_as_javascript(original[assignment.end() :]) != value
+def read_as_javascript(text: str) -> Iterator[tuple[str, int, str]]:
+    """Name, line and value of each assignment, as dotenv for JavaScript reads `text`.
 
-
-def read_as_javascript(raw: str) -> str:
-    r"""The value that dotenv for JavaScript gives for the text after `=`.
-
-    Known from its behaviour: a quoted value ends at the closing quote if nothing but a comment
-    follows, three kinds of quotes; unquoted text ends at any `#`; only `\\n` and `\\r` are
-    escapes, and only between double quotes.
+    Known from its behaviour: a quoted value, of three kinds of quotes, may begin on a later line and
+    span lines; it ends at the closing quote if nothing but a comment follows. Other text ends at any
+    `#`. Names hold letters, digits, `_`, `.` and `-`; lines that do not fit are passed over.
     """
-    quote = raw[:1]
-    if quote and quote in QUOTES:
-        end = closing_quote(raw, quote)
-        rest = raw[end + 1 :].split("\n", 1)[0].strip() if end > 0 else "?"
-        if end > 0 and (not rest or rest.startswith("#")):
-            inner = raw[1:end]
-            return inner.replace("\\n", "\n").replace("\\r", "\r") if quote == '"' else inner
-    text = raw.split("\n", 1)[0].split("#", 1)[0].strip()
-    return text[1:-1] if len(text) > 1 and text[0] in QUOTES and text[0] == text[-1] else text
+    at = counted = 0
+    line = 1
+    while at < len(text):
+        found = JS_ASSIGNMENT.match(text, at)
+        if found is not None:
+            line += text.count("\n", counted, found.start(1))
+            counted = found.start(1)
+            value, at = javascript_value(text, found.end())
+            yield found[1], line, value
+        at = text.find("\n", at) + 1 or len(text)
 
 
-def closing_quote(raw: str, quote: str) -> int:
-    """Index of the quote that closes the one at 0, skipping escaped ones; -1 if there is none."""
-    index = 1
-    while (index := raw.find(quote, index)) != -1:
-        if raw[index - 1] != "\\":
-            return index
-        index += 1
-    return -1
+def javascript_value(text: str, at: int) -> tuple[str, int]:
+    """The value that begins at `at`, and where it ends."""
+    start = skip(BLANKS, text, at)
+    if start < len(text) and text[start] in QUOTES:
+        for end in closing_quotes(text, start):
+            if JS_AFTER_QUOTE.match(text, end + 1):
+                return unquote(text[start : end + 1]), end + 1
+    end = skip(JS_UNQUOTED, text, at)
+    return unquote(text[at:end].strip()), end
+
+
+def skip(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where `pattern` ends that begins at `at`."""
+    found = pattern.match(text, at)
+    return found.end() if found else at
+
+
+def closing_quotes(text: str, start: int) -> Iterator[int]:
+    """Where the quote at `start` may close: at the next one unescaped, else at an escaped one before it."""
+    escaped: list[int] = []
+    at = start
+    while (at := text.find(text[start], at + 1)) != -1:
+        if text[at - 1] != "\\":
+            yield at
+            break
+        escaped.append(at)
+    yield from reversed(escaped)
+
+
+def unquote(text: str) -> str:
+    r"""One pair of equal outer quotes goes; `\n` and `\r` are escapes if it began with a double quote."""
+    inner = text[1:-1] if len(text) > 1 and text[0] in QUOTES and text[0] == text[-1] else text
+    return inner.replace("\\n", "\n").replace("\\r", "\r") if text.startswith('"') else inner

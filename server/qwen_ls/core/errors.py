@@ -118,13 +118,18 @@ class Problem(Exception):  # noqa: N818 - the word users and the wire know it by
         return self.message
 
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 LONGEST_TEXT = 300  # characters; text that came from outside is quoted up to this
 LONGEST_MESSAGE = 16_000  # characters; a message may list every candidate of a deep folder
 
 
 def strip_control(text: str) -> str:
-    """Drop what a terminal or editor could obey: C0/C1 (but tab and line feed), bidi marks."""
+    """Drop what a terminal or editor could obey: C0/C1 (but tab and line feed), bidi marks.
+
+    Lone surrogates go too: no frame and no terminal can carry them.
+    """
     return CONTROL.sub("", text)
 
 

@@ -10,11 +10,10 @@ import ipaddress
 import re
 from enum import Enum
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import attrs
 
-from qwen_ls.core.errors import Action, Kind, Problem
+from qwen_ls.core.errors import LONGEST_MESSAGE, Action, Kind, Problem, one_line
 from qwen_ls.core.providers import CATALOGUE, LOCAL_SERVERS, QWEN_PORTAL
 
 if TYPE_CHECKING:
@@ -25,15 +24,34 @@ if TYPE_CHECKING:
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 LONGEST_URL = 2048  # characters
-METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata", "instance-data", "fd00:ec2::254"})
+METADATA_HOSTS = frozenset(
+    {
+        "metadata.google.internal",
+        "metadata.goog",
+        "metadata.tencentyun.com",
+        "metadata",
+        "instance-data",
+        "100.100.100.200",  # Alibaba Cloud
+        "192.0.0.192",  # Oracle Cloud
+        "fd00:ec2::254",  # AWS
+        "fd20:ce::254",  # Google Cloud
+    }
+)
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 LOOPBACK_NAMES = frozenset({"localhost"})
-HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*\.?", re.ASCII)
+HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*", re.ASCII)
+IPV6 = 6
 HIGHEST_PORT = 65535
+# Scheme, host, port, path; stricter than RFC 3986, so that no two parsers can disagree about it.
+URL = re.compile(
+    r"(https?)://(\[[0-9a-f:.]+\]|[^\[\]/:]+)(?::([^\[\]/:]*))?((?:/[^\[\]]*)?)", re.ASCII | re.IGNORECASE
+)
+VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
 @attrs.frozen
 class Origin:
-    """Scheme, host in lower case without brackets or trailing dot, port (RFC 6454)."""
+    """Scheme, host in lower case without brackets, port (RFC 6454)."""
 
     scheme: str
     host: str
@@ -74,13 +92,11 @@ class BaseUrl:
 
 
 def parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address a host spells canonically, IPv4-mapped IPv6 unwrapped; None for a name."""
+    """The address a host spells; None for a name."""
     try:
-        address = ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
         return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
 
 
 def parse_base_url(text: str, where: str, insecure_origins: Sequence[str] = ()) -> BaseUrl:
@@ -90,33 +106,42 @@ def parse_base_url(text: str, where: str, insecure_origins: Sequence[str] = ()) 
     the user allows. Raises Problem(untrusted-origin) for anything else than plain https, or http to
     loopback or an allowed origin.
     """
-    if len(text) > LONGEST_URL or re.search(r"[^\x21-\x7e]|[\\@?#%]", text):
-        raise refused_url("The base URL holds a blank, a control character, or one of \\ @ ? # %", where)
-    parts = urlsplit(text if text.count("[") == text.count("]") else "")  # it raises on an open bracket
-    host = parts.hostname
-    if not host or parts.scheme not in DEFAULT_PORTS:
-        raise refused_url("The base URL does not begin with https:// and a host", where)
-    path = parts.path.rstrip("/")
-    if any(step in {".", ".."} for step in path.split("/")):
-        raise refused_url("The base URL's path holds . or ..", where)
-    origin = Origin(parts.scheme, checked_host(host, where), checked_port(text, where))
+    url = read_base_url(text, where)
+    origin = url.origin
     if origin.scheme == "http" and not origin.is_loopback and str(origin) not in insecure_origins:
         raise refused_url(
             f"The base URL {origin} is http, which would send the key in the clear",
             where,
             "Use https, or add the origin to insecureOrigins in your user settings",
         )
-    return BaseUrl(origin, path)
+    return url
+
+
+def read_base_url(text: str, where: str) -> BaseUrl:
+    """The parts of a base URL whose http is judged elsewhere; raises for all else that rule 5 refuses."""
+    if len(text) > LONGEST_URL or re.search(r"[^\x21-\x7e]|[\\@?#%]", text):
+        raise refused_url(
+            "The base URL is too long, or holds a blank, a control character or \\ @ ? # %", where
+        )
+    parts = URL.fullmatch(text)
+    if parts is None:
+        raise refused_url("The base URL does not begin with https:// and a host", where)
+    scheme, path = parts[1].lower(), parts[4].rstrip("/")
+    if any(step.partition(";")[0] in {".", ".."} for step in path.split("/")):  # some servers cut at ;
+        raise refused_url("The base URL's path holds . or ..", where)
+    return BaseUrl(Origin(scheme, checked_host(parts[2], where), checked_port(scheme, parts[3], where)), path)
 
 
 def checked_host(host: str, where: str) -> str:
     """A host in comparable form; refuses numeric spellings, link-local and metadata addresses."""
-    host = host.lower().rstrip(".")
-    address = parse_address(host)
-    if host in METADATA_HOSTS or (address is not None and (address.is_link_local or address.is_unspecified)):
-        raise refused_url("The base URL is a link-local or metadata address", where)
-    if address is not None:
+    host = host.lower()
+    address = parse_address(host[1:-1] if host.startswith("[") else host)
+    if address is not None and (address.version == IPV6) == host.startswith("["):
+        if is_never_a_provider(address):
+            raise refused_url("The base URL is a link-local or metadata address", where)
         return str(address)
+    if host in METADATA_HOSTS:
+        raise refused_url("The base URL is a link-local or metadata address", where)
     last = host.rsplit(".", 1)[-1]
     # Systems read 0x7f.1 and 2130706433 as IPv4 addresses; two spellings of one host are one too many.
     if not HOST_NAME.fullmatch(host) or re.fullmatch(r"\d+|0x[0-9a-f]*", last):
@@ -124,13 +149,20 @@ def checked_host(host: str, where: str) -> str:
     return host
 
 
-def checked_port(text: str, where: str) -> int:
+def is_never_a_provider(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Link-local, unspecified, metadata; and IPv4 spelled as IPv6, one spelling of a host too many."""
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address in NAT64 or address.ipv4_mapped or address.sixtofour or address.teredo
+    ):
+        return True
+    return address.is_link_local or address.is_unspecified or str(address) in METADATA_HOSTS
+
+
+def checked_port(scheme: str, text: str | None, where: str) -> int:
     """The port, by the scheme's default if none is given."""
-    parts = urlsplit(text)
-    try:
-        port = parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme]
-    except ValueError:
-        port = 0
+    if not text:
+        return DEFAULT_PORTS[scheme]
+    port = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else 0
     if not 0 < port <= HIGHEST_PORT:
         raise refused_url("The base URL's port is not between 1 and 65535", where)
     return port
@@ -212,9 +244,14 @@ class Claim:
 
 
 class ConsentNeeded(Problem):
-    """The request waits for an answer; without one it fails as `untrusted-origin`."""
+    """The request waits for an answer; without one it fails as `untrusted-origin`.
 
-    def __init__(self, key: ConsentKey, question: str, what: str, *, file_has_pair: bool) -> None:
+    `mixed` says that key and URL come from different tiers; `file_has_pair` that the file has both.
+    """
+
+    def __init__(
+        self, key: ConsentKey, question: str, what: str, *, mixed: bool, file_has_pair: bool
+    ) -> None:
         super().__init__(
             Kind.UNTRUSTED_ORIGIN,
             what,
@@ -224,7 +261,8 @@ class ConsentNeeded(Problem):
             actions=[Action("Explain", "qwen.auth.explain")],
         )
         self.key = key
-        self.question = question
+        self.question = one_line(question, LONGEST_MESSAGE)  # a folder's name may hold anything
+        self.mixed = mixed
         self.file_has_pair = file_has_pair
 
 
@@ -234,8 +272,8 @@ def authorize(claim: Claim, request_url: str, policy: Policy) -> dict[str, str]:
     This is the only place that lets a secret out to the network. Raises Problem(untrusted-origin)
     for a refusal and ConsentNeeded where the user's answer is missing.
     """
-    target = parse_base_url(request_url, str(claim.base_url.source), policy.insecure_origins)
     base = parse_base_url(claim.base_url.text, str(claim.base_url.source), policy.insecure_origins)
+    target = parse_base_url(request_url, str(claim.base_url.source), policy.insecure_origins)
     if target.origin != base.origin or not target.path.startswith(base.path + "/"):
         raise refused_url(f"A request left its base URL {base.origin}", str(claim.base_url.source))
     own = parse_base_url(claim.own_url, str(claim.source), policy.insecure_origins)
@@ -244,7 +282,30 @@ def authorize(claim: Claim, request_url: str, policy: Policy) -> dict[str, str]:
             require_consent(claim, base, policy, mixed=True)
     else:
         require_trust(claim, own, base, policy)
-    return {} if claim.secret is None else {"Authorization": f"Bearer {claim.secret.reveal()}"}
+    return {} if claim.secret is None else {"Authorization": f"Bearer {sendable(claim.secret, claim.source)}"}
+
+
+def sendable(secret: Secret, source: Source) -> str:
+    """The secret as a header can hold it (RFC 6750 section 2.1)."""
+    text = secret.reveal()  # a broken one would end up in the HTTP library's error text
+    if not VISIBLE.fullmatch(text):
+        raise Problem(
+            Kind.KEY_REJECTED,
+            "The key holds a blank, a line break or a character that is not ASCII, and cannot be sent",
+            where=str(source),
+            remedy="Copy the key again, on one line, without quotes that do not match",
+        )
+    return text
+
+
+def consent_key(claim: Claim, folder: str, base: BaseUrl) -> ConsentKey:
+    """What an answer about this claim is remembered for.
+
+    Where no project file has a part in it (its mere presence hid a home file, say), the base URL's
+    source stands in the file's place.
+    """
+    file = claim.base_url.tier.file or claim.tier.file or str(claim.base_url.source)
+    return ConsentKey(folder, file, claim.secret.digest if claim.secret else "", str(base))
 
 
 def require_trust(claim: Claim, own: BaseUrl, base: BaseUrl, policy: Policy) -> None:
@@ -268,8 +329,7 @@ def require_consent(claim: Claim, base: BaseUrl, policy: Policy, *, mixed: bool)
     """Rule 2: raise unless the user said yes to this file, key and host."""
     if policy.may_mix:
         return
-    file = claim.base_url.tier.file or claim.tier.file or ""
-    key = ConsentKey(policy.folder, file, claim.secret.digest if claim.secret else "", str(base))
+    key = consent_key(claim, policy.folder, base)
     decision = policy.decisions.get(key)
     if decision is Decision.SEND:
         return
@@ -281,9 +341,10 @@ def require_consent(claim: Claim, base: BaseUrl, policy: Policy, *, mixed: bool)
         raise Problem(
             Kind.UNTRUSTED_ORIGIN,
             what + ", as you decided",
-            where=file,
+            where=key.file,
             remedy="Change the base URL, or forget the decision with qwen.trust.forget",
         )
-    whose = f"your key {shown} ({claim.source})" if mixed else f"the key and messages of {file}"
-    question = f"{file} names {base.origin} as base URL. Send {whose} to {base.origin.host}?"
-    raise ConsentNeeded(key, question, what, file_has_pair=mixed and claim.file_has_pair)
+    named = f"{claim.base_url.source} names {base.origin} as base URL"
+    whose = f"the key {shown} from {claim.source}" if mixed else f"that file's key {shown} and your messages"
+    question = f"{named}. Send {whose} to {base.origin.host}?"
+    raise ConsentNeeded(key, question, what, mixed=mixed, file_has_pair=mixed and claim.file_has_pair)

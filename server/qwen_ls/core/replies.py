@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import re
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import attrs
 
 from qwen_ls.core.credentials import QWEN_OAUTH, SIGN_IN, SWITCH, Credential
 from qwen_ls.core.errors import Cause, Kind, Problem, one_line
-from qwen_ls.core.origin import Origin, parse_base_url
+from qwen_ls.core.origin import read_base_url
 from qwen_ls.core.providers import CODING_PLAN
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
     from qwen_ls.core.intents import NoReply
 
+SECONDS = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 FREE_TIER_CLOSED_ON = "2026-04-15"  # Qwen Code's own notice of that day
 ACCESS = frozenset({401, 402, 403, 429})
 INTERCEPTED = frozenset({407, 511})  # a proxy's and a captive portal's own statuses
 FAILURES = range(400, 600)
+MODEL_CODES = frozenset({"model_not_found", "model_not_supported"})
 MAX_ANSWER = 16 * 1024 * 1024  # bytes of one answer
 
 
@@ -44,9 +47,9 @@ def explain_refusal(refusal: Refusal, credential: Credential, model: str | None,
     if status in ACCESS:
         return explain_access(refusal, credential, now)
     is_page = refusal.body is None and "html" in refusal.content_type
-    if status in INTERCEPTED or (is_page and status < HTTPStatus.INTERNAL_SERVER_ERROR):
+    if status in INTERCEPTED or (is_page and status < HTTPStatus.MULTIPLE_CHOICES):
         return intercepted(refusal, credential)
-    if status == HTTPStatus.NOT_FOUND or code in {"model_not_found", "model_not_supported"}:
+    if status == HTTPStatus.NOT_FOUND or code in MODEL_CODES:
         return not_found(refusal, credential, model)
     return explain_other(refusal, credential)
 
@@ -122,8 +125,9 @@ def free_tier_closed(refusal: Refusal, credential: Credential) -> Problem:
 
 def redirected(refusal: Refusal, credential: Credential) -> Problem:
     """Redirects are not followed: the key is meant for the named host alone."""
+    location = re.split(r"[?#]", refusal.headers.get("location", ""), maxsplit=1)[0]
     try:
-        target = str(parse_base_url(refusal.headers.get("location", "").partition("?")[0], "redirect").origin)
+        target = str(read_base_url(location, "redirect").origin)
     except Problem:
         target = "another address"
     what = f"{host(credential)} redirects to {target}, and redirects are not followed"
@@ -147,9 +151,10 @@ def intercepted(refusal: Refusal, credential: Credential) -> Problem:
 
 def not_found(refusal: Refusal, credential: Credential, model: str | None) -> Problem:
     """404: the model, or the path."""
-    text = quote(refusal, credential)
-    if model is not None and ("model" in text.lower() or model in text):
-        what = f"{host(credential)} has no model {model}: {text}"
+    text, said = quote(refusal, credential), words_of(refusal).lower()
+    is_about_model = model is not None and ("model" in said or model.lower() in said)
+    if is_about_model or error_fields(refusal).get("code") in MODEL_CODES:
+        what = f"{host(credential)} has no model {model or 'of that name'}: {text}"
         remedy = "Choose one of qwen.models.list (`qwen-ls models`), or correct OPENAI_MODEL"
         return Problem(Kind.MODEL_NOT_FOUND, what, remedy=remedy)
     what = f"{host(credential)} knows no such address: {text}"
@@ -191,19 +196,19 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     A date is read against the answer's own `Date`, since clocks differ.
     """
     text = headers.get("retry-after", "").strip()
+    if SECONDS.fullmatch(text):
+        return float(text)
+    then, date = http_date(text), http_date(headers.get("date", ""))
+    return None if then is None else max(then - (now if date is None else date), 0.0)
+
+
+def http_date(text: str) -> float | None:
+    """An HTTP-date in epoch seconds (RFC 9110 section 5.6.7); without a zone it is UTC."""
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = None
-    if seconds is not None:
-        return seconds if 0 <= seconds < float("inf") else None
-    try:
-        then = parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
-        now = parsedate_to_datetime(headers.get("date", "")).timestamp()
-    return max(then - now, 0.0)
 
 
 def error_fields(refusal: Refusal) -> Mapping[str, Any]:
@@ -216,18 +221,25 @@ def says_quota(refusal: Refusal) -> bool:
     """Whether a 429 or 403 means an empty account and not a pause."""
     fields = error_fields(refusal)
     message = str(fields.get("message", "")).lower()
-    return fields.get("code") == "insufficient_quota" or "free allocated quota exceeded" in message
+    words = (fields.get("code"), fields.get("type"))
+    return "insufficient_quota" in words or "free allocated quota exceeded" in message
+
+
+def words_of(refusal: Refusal) -> str:
+    """The message of an error body, as it came; empty if there is none."""
+    body = refusal.body if isinstance(refusal.body, dict) else {}
+    said = error_fields(refusal).get("message") or body.get("message") or body.get("error")
+    return said if isinstance(said, str) else ""
 
 
 def quote(refusal: Refusal, credential: Credential) -> str:
     """The provider's own words, on one line, with the key blotted out if it came back."""
-    body = refusal.body if isinstance(refusal.body, dict) else {}
-    said = error_fields(refusal).get("message") or body.get("message") or body.get("error") or ""
-    return (
-        blot(one_line(said), credential) + f" [HTTP {refusal.status}]"
-        if isinstance(said, str) and said
-        else (f"HTTP {refusal.status}")
-    )
+    said = words_of(refusal)
+    if not said:
+        return f"HTTP {refusal.status}"
+    # Blotted before it is cut, or the cut could leave the secret's beginning.
+    whole = blot(one_line(said, len(said)), credential)
+    return f"{one_line(whole)} [HTTP {refusal.status}]"
 
 
 def blot(text: str, credential: Credential) -> str:
@@ -238,14 +250,7 @@ def blot(text: str, credential: Credential) -> str:
 
 def host(credential: Credential) -> str:
     """Whom the request went to."""
-    return str(origin(credential))
-
-
-def origin(credential: Credential) -> Origin:
-    """The origin of the credential's base URL, which `authorize` has checked."""
-    url = credential.base_url
-    loose = (url.split("/")[0] + "//" + url.split("/")[2],) if url.startswith("http://") else ()
-    return parse_base_url(url, "base URL", loose).origin
+    return str(read_base_url(credential.base_url, "base URL").origin)
 
 
 def origin_of_key(credential: Credential) -> str:

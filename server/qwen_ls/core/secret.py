@@ -40,7 +40,7 @@ class Secret:
     @property
     def digest(self) -> str:
         """A name for remembered decisions: the first 16 hex digits of SHA-256, not reversible."""
-        return hashlib.sha256(self._value.encode()).hexdigest()[:16]
+        return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def __repr__(self) -> str:
         return MUTE

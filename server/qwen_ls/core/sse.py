@@ -27,15 +27,37 @@ class EventParser:
         self._started = False
         self._after_cr = False
         self._event_size = 0
+        self.failure: Problem | None = None
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The data of every event completed by `chunk`. Raises Problem(too-large) over 1 MiB."""
+        """The data of every event completed by `chunk`. Raises Problem(too-large) over 1 MiB.
+
+        The events before one that is too large are given back first; `failure` then holds what the
+        next `feed` raises.
+        """
+        if self.failure is not None:
+            raise self.failure
+        events: list[str] = []
+        try:
+            for line in self._lines(chunk):
+                event = self._line(line)
+                if event is not None:
+                    events.append(event)
+            if len(self._rest) > MAX_LINE:
+                raise too_large()
+        except Problem as failure:
+            self.failure = failure
+            if not events:
+                raise
+        return events
+
+    def _lines(self, chunk: bytes) -> list[bytes]:
+        """The lines completed by `chunk`."""
         if self._after_cr and chunk:  # the LF of a CRLF that was cut in two
             chunk = chunk[1:] if chunk.startswith(b"\n") else chunk
             self._after_cr = False
         if self._started and b"\n" not in chunk and b"\r" not in chunk:
             self._rest += chunk  # one-byte portions of a long line cost no copy each
-            self._check_line()
             return []
         buffer = bytes(self._rest) + chunk
         if not self._started:
@@ -49,14 +71,11 @@ class EventParser:
             buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = buffer.split(b"\n")
         self._rest = bytearray(rest)
-        self._check_line()
-        return [event for line in lines if (event := self._line(line)) is not None]
-
-    def _check_line(self) -> None:
-        if len(self._rest) > MAX_LINE:
-            raise too_large()
+        return lines
 
     def _line(self, line: bytes) -> str | None:
+        if len(line) > MAX_LINE:
+            raise too_large()
         if line:
             if line.startswith(b"data"):
                 self._field(line)
@@ -72,7 +91,7 @@ class EventParser:
         name, _, value = line.partition(b":")
         if name != b"data":
             return
-        self._event_size += len(value)
+        self._event_size += len(value) + 1
         if self._event_size > MAX_LINE:
             raise too_large()
         self._data.append(value[1:] if value.startswith(b" ") else value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,8 +20,9 @@ from qwen_ls.core.oauth.token import (
     from_reply,
     login_failed,
     no_reply,
+    number,
 )
-from qwen_ls.core.origin import parse_base_url
+from qwen_ls.core.origin import LONGEST_URL, parse_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"  # section 3.4
 DEFAULT_INTERVAL = 5.0  # seconds, section 3.2
 SHORTEST_INTERVAL = 1.0  # seconds
-LONGEST_INTERVAL = 60.0  # seconds
 SLOW_DOWN_STEP = 5.0  # seconds, section 3.5
 LONGEST_BACKOFF = 30.0  # seconds, between polls that get no answer
 MOST_DOUBLINGS = 5
@@ -36,6 +37,7 @@ REQUEST_TIMEOUT = 15.0  # seconds
 DEFAULT_EXPIRES_IN = 900.0  # seconds, where the server does not say
 LONGEST_EXPIRES_IN = 3600.0  # seconds
 LONGEST_CODE = 64  # characters of a user code that people can still type
+URI_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
 
@@ -113,16 +115,16 @@ def judge(result: Reply | NoReply, url: str) -> str:
     code = error_code(result)
     if result.ok and not code:
         return "token" if is_token(result.json) else pending_of(result)
-    if code == "authorization_pending":
-        return "pending"
-    if code == "slow_down" or result.status == TOO_MANY_REQUESTS:
-        return "slow_down"
     if code == "access_denied":
         raise Problem(
             Kind.LOGIN_DENIED, "The sign-in was refused on the provider's page", remedy="Start it again"
         )
     if code == "expired_token":
         raise expired()
+    if code == "slow_down" or result.status == TOO_MANY_REQUESTS:
+        return "slow_down"
+    if code == "authorization_pending":
+        return "pending"
     if result.status >= SERVER_ERROR:
         return "failure"
     raise login_failed(f"{host_of(url)} refused the sign-in: {describe(result)}")
@@ -171,13 +173,14 @@ def parse_authorization(result: Reply | NoReply, issuer: Issuer) -> DeviceAuthor
     if not (device_code and user_code and uri) or len(user_code) > LONGEST_CODE:
         raise login_failed(f"{host} answered the sign-in without device_code, user_code and verification_uri")
     complete = text_of(fields, "verification_uri_complete") or uri
+    expires_in = expiry_of(fields.get("expires_in"))
     return DeviceAuthorization(
         device_code,
         user_code,
         checked_uri(uri, issuer),
         checked_uri(complete, issuer),
-        between(fields.get("expires_in"), 1.0, LONGEST_EXPIRES_IN, DEFAULT_EXPIRES_IN),
-        between(fields.get("interval"), SHORTEST_INTERVAL, LONGEST_INTERVAL, DEFAULT_INTERVAL),
+        expires_in,
+        interval_of(fields.get("interval"), expires_in),
     )
 
 
@@ -193,6 +196,8 @@ def checked_uri(uri: str, issuer: Issuer) -> str:
     Raises Problem(login-failed) for another scheme or host (RFC 8628 section 5.4).
     """
     plain, _, _ = uri.partition("?")
+    if len(uri) > LONGEST_URL or not URI_CHARACTERS.fullmatch(uri):
+        raise login_failed("The sign-in page's address is refused: it is too long, or no plain URI")
     try:
         origin = parse_base_url(plain, "verification_uri").origin
     except Problem as problem:
@@ -200,18 +205,25 @@ def checked_uri(uri: str, issuer: Issuer) -> str:
     allowed = {
         str(parse_base_url(u, "issuer").origin) for u in (issuer.base_url, *issuer.verification_origins)
     }
-    if str(origin) not in allowed or not uri.isascii():
+    if str(origin) not in allowed:
         raise login_failed(
             f"The sign-in page would be at {origin}, which is not {host_of(issuer.base_url)}'s own"
         )
     return uri
 
 
-def between(value: Any, low: float, high: float, default: float) -> float:
-    """A number of seconds within bounds; the default where it is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # noqa: PLR0124 - NaN
-        return default
-    return min(max(float(value), low), high) if value > 0 else default
+def expiry_of(value: Any) -> float:
+    """`expires_in` in seconds, within an hour; the default where it is no positive number."""
+    seconds = number(value)
+    if seconds is None or seconds <= 0:
+        return DEFAULT_EXPIRES_IN
+    return min(max(seconds, SHORTEST_INTERVAL), LONGEST_EXPIRES_IN)
+
+
+def interval_of(value: Any, expires_in: float) -> float:
+    """`interval` in seconds: at least one, and not beyond the code's end; the default if it is no number."""
+    seconds = number(value)
+    return min(max(DEFAULT_INTERVAL if seconds is None else seconds, SHORTEST_INTERVAL), expires_in)
 
 
 def describe(result: Reply) -> str:

@@ -8,7 +8,7 @@ this module does not know are kept.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import attrs
@@ -33,7 +33,10 @@ AHEAD_AT_MOST = 300.0  # seconds before expiry
 AHEAD_OF_LIFETIME = 0.2  # or this part of the lifetime, whichever is shorter
 DEFAULT_LIFETIME = 3600.0  # seconds, where `expires_in` is missing or absurd
 LONGEST_LIFETIME = 366 * 86400.0  # seconds
+HUGE = 1e18  # an integer of JSON may be larger than a float can hold
+LONGEST_NUMBER = 18  # digits
 MAX_CACHE_BYTES = 64 * 1024
+LATEST_EXPIRY = 1e15  # milliseconds since 1970; beyond it a date is a mistake
 KNOWN_FIELDS = ("access_token", "refresh_token", "token_type", "resource_url", "expiry_date")
 
 
@@ -67,7 +70,7 @@ def parse_cache(data: bytes) -> Token | str:
     if len(data) > MAX_CACHE_BYTES:
         return f"the file is larger than {MAX_CACHE_BYTES // 1024} KiB"
     try:
-        fields = json.loads(data.decode("utf-8-sig"))
+        fields = json.loads(data.decode("utf-8-sig"), parse_constant=no_constant)
     except (ValueError, RecursionError):
         return "the file is not JSON"
     if not isinstance(fields, dict):
@@ -76,7 +79,7 @@ def parse_cache(data: bytes) -> Token | str:
         if not isinstance(fields.get(name), str) or not fields[name]:
             return f"the file has no {name}"
     expiry = fields.get("expiry_date")
-    if isinstance(expiry, bool) or not isinstance(expiry, (int, float)) or not 0 < expiry < float("inf"):
+    if isinstance(expiry, bool) or not isinstance(expiry, (int, float)) or not 0 < expiry < LATEST_EXPIRY:
         return "the file has no expiry_date"
     resource_url = fields.get("resource_url")
     return Token(
@@ -87,6 +90,11 @@ def parse_cache(data: bytes) -> Token | str:
         expiry / 1000,
         {k: v for k, v in fields.items() if k not in KNOWN_FIELDS},
     )
+
+
+def no_constant(name: str) -> NoReturn:
+    """NaN and Infinity are no JSON: Qwen Code could not read them either."""
+    raise ValueError(name)
 
 
 def encode_cache(token: Token) -> bytes:
@@ -128,11 +136,18 @@ def from_reply(fields: Mapping[str, Any], now: float, previous: Token | None = N
 
 def lifetime(expires_in: object) -> float:
     """`expires_in` in seconds (RFC 6749 section 5.1), the default where it makes no sense."""
-    if isinstance(expires_in, str) and expires_in.isascii() and expires_in.isdigit():
-        expires_in = float(expires_in[:12])
-    if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float)) or not expires_in > 0:
-        return DEFAULT_LIFETIME
-    return min(float(expires_in), LONGEST_LIFETIME)
+    seconds = number(expires_in)
+    return min(seconds, LONGEST_LIFETIME) if seconds is not None and seconds > 0 else DEFAULT_LIFETIME
+
+
+def number(value: object) -> float | None:
+    """A finite number, as a server may write one: some put it between quotes. None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:LONGEST_NUMBER])
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    capped = min(max(value, -HUGE), HUGE)
+    return None if value != value else float(capped)  # noqa: PLR0124 - NaN
 
 
 def refresh_at(cached: CachedToken, token: Token, jitter: float) -> float:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from qwen_ls.actions.ports import Ports
 
-SERVE = ([], ["serve"], ["serve", "--stdio"], ["--stdio"])
+SERVE: tuple[list[str], ...] = ([], ["serve"], ["serve", "--stdio"], ["--stdio"])
 DEMO = "demo"
 
 

@@ -235,9 +235,9 @@ class Status:
 class LoginResult:
     """A sign-in that has begun (`done` is false) or ended well."""
 
-    login_id: str
-    """Names it for `qwen.auth.cancel`."""
-    method: str
+    login_id: str | None = None
+    """Names it for `qwen.auth.cancel`; absent while the user is still choosing a way in."""
+    method: str | None = None
     """How."""
     done: bool = False
     """Whether it has ended."""
@@ -275,8 +275,8 @@ class LogoutResult:
 class SwitchResult:
     """The method now in force."""
 
-    method: str
-    """It."""
+    method: str | None
+    """It; absent while the user is still choosing."""
     message: str
     """What it means, in one line: also when the chosen method has no credential yet."""
     status: Status

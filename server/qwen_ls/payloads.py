@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 MARKS = {Outcome.ACTIVE: "**active**", Outcome.OUTRANKED: "outranked", Outcome.UNUSABLE: "unusable"}
 
 
+def camel(name: str) -> str:
+    """A field's name on the wire: `base_url` -> `baseUrl`."""
+    head, *rest = name.rstrip("_").split("_")
+    return head + "".join(part.title() for part in rest)
+
+
+def to_wire(value: Any) -> Any:
+    """A payload as plain JSON data: camelCase names, fields that are None left out."""
+    if attrs.has(type(value)):
+        fields = ((a.name, getattr(value, a.name)) for a in attrs.fields(type(value)))
+        return {camel(name): to_wire(field) for name, field in fields if field is not None}
+    if isinstance(value, (list, tuple)):
+        return [to_wire(item) for item in value]
+    if isinstance(value, dict):
+        return {name: to_wire(item) for name, item in value.items()}
+    return value
+
+
 def source(found: Source) -> contract.Source:
     """Provenance."""
     return contract.Source(found.kind.value, found.variable, found.file, found.line)

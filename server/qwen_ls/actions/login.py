@@ -135,13 +135,9 @@ class Logins:
         checked = await check(self._ports, Signed(credential, standing))
         await self._tokens.adopt(token)
         await remember(self._ports, place, QWEN_OAUTH, target)
-        message = (
-            "Signed in to Qwen"
-            if checked
-            else (
-                f"Signed in to Qwen, but {credential.base_url} did not answer, so the sign-in could not be checked"
-            )
-        )
+        message = "Signed in to Qwen"
+        if not checked:
+            message += f", but {credential.base_url} did not answer, so the sign-in could not be checked"
         return SignedIn(QWEN_OAUTH, checked, message)
 
 

@@ -1,0 +1,1 @@
+"""How does an editor ask? The only place that knows pygls."""

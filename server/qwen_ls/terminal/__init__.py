@@ -1,0 +1,1 @@
+"""How does a shell ask? argv and streams; it knows nothing of LSP."""

@@ -1,0 +1,193 @@
+"""Chat for an editor: a turn in a task of its own, its deltas to the client's token, its end told once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import attrs
+from lsprotocol import types
+
+from qwen_ls import contract, payloads
+from qwen_ls.actions.chat import uncancel
+from qwen_ls.core.chat import Message, Role, StopReason
+from qwen_ls.core.credentials import QWEN_OAUTH
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.lsp.decode import invalid
+
+if TYPE_CHECKING:
+    from qwen_ls.actions.chat import Turn
+    from qwen_ls.core.chat import Delta
+    from qwen_ls.lsp.editor import Progress
+    from qwen_ls.lsp.rpc import Protocol
+    from qwen_ls.lsp.session import Session, World
+
+EVERY = 0.016  # seconds between two deltas of a burst: a screen's frame
+SIGN_IN, NOT_NOW = "Sign in with Qwen", "Not now"
+
+
+@attrs.define(eq=False)
+class Deltas:
+    """Deltas to a partial-result token: the first at once, bursts together, in order, counted by `seq`."""
+
+    protocol: Protocol
+    token: str | int
+    turn_id: str
+    seq: int = 0
+    _kind: str = "delta"
+    _pieces: list[str] = attrs.field(factory=list)
+    _timer: asyncio.TimerHandle | None = None
+
+    def delta(self, delta: Delta) -> None:
+        """Take a piece."""
+        if delta.reasoning:
+            self._take("reasoning", delta.reasoning)
+        if delta.text:
+            self._take("delta", delta.text)
+
+    def _take(self, kind: str, text: str) -> None:
+        if kind != self._kind:
+            self._send()
+            self._kind = kind
+        self._pieces.append(text)
+        if self._timer is None:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._timer = None
+        if self._pieces:
+            self._send()
+            self._timer = asyncio.get_running_loop().call_later(EVERY, self._flush)
+
+    def _send(self) -> None:
+        if self._pieces:
+            value = {
+                "kind": self._kind,
+                "turnId": self.turn_id,
+                "seq": self.seq,
+                "text": "".join(self._pieces),
+            }
+            self._pieces.clear()
+            self.seq += 1
+            self.protocol.notify(types.PROGRESS, types.ProgressParams(token=self.token, value=value))
+
+    def end(self, turn: Turn, problem: Problem | None) -> None:
+        """What is left, then the end."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._send()
+        end = payloads.to_wire(payloads.chat_end(turn, self.seq, problem))
+        self.protocol.notify(types.PROGRESS, types.ProgressParams(token=self.token, value=end))
+
+
+@attrs.define(eq=False)
+class Conversation:
+    """One turn on its way to the editor. Fits the Sink port of the actions."""
+
+    session: Session
+    world: World
+    turn: Turn
+    deltas: Deltas | None
+    progress: Progress | None = None
+
+    def delta(self, delta: Delta) -> None:
+        """A piece of the answer."""
+        if self.deltas is not None:
+            self.deltas.delta(delta)
+
+    def note(self, text: str) -> None:
+        """What is going on meanwhile."""
+        if self.progress is not None:
+            self.progress.report(text)
+
+    async def run(self, token: str | int | None, *, tell: bool) -> Turn:
+        """Run the turn to its end and tell it. Raises the problem it ended with.
+
+        `tell` shows a failure as a message too, where no request waits for it.
+        """
+        editor = self.session.editor
+        showing = self.session.task(self._show(token))
+        problem: Problem | None = None
+        self.session.changed()
+        try:
+            return await self._answer()
+        except Problem as failed:
+            problem = failed
+            raise
+        except asyncio.CancelledError:
+            if not self.turn.stopped:
+                raise
+            uncancel(self.turn.task)
+            self.turn.stop_reason = StopReason.CANCELLED
+            return self.turn
+        finally:
+            self.turn.over = True
+            self.world.chats.turns.pop(self.turn.id, None)
+            showing.cancel()
+            if self.deltas is not None:
+                self.deltas.end(self.turn, problem)
+            if self.progress is not None:
+                extra = payloads.to_wire(payloads.chat_end(self.turn, 0, problem))
+                editor.close(self.progress, problem.message if problem else self._outcome(), extra)
+            if problem is not None and tell and self.deltas is None:
+                editor.say(problem.message, types.MessageType.Error)
+            self.session.changed()
+
+    async def _show(self, token: str | int | None) -> None:
+        """Begin the progress beside the request, not before it."""
+        progress = await self.session.editor.progress(token, self.turn.stop)
+        progress.begin("Qwen")
+        self.progress = progress
+
+    async def _answer(self) -> Turn:
+        """The answer; signed out, the ways in are offered first, and the message goes on from there."""
+        chats, editor = self.world.chats, self.session.editor
+        try:
+            return await chats.run(self.turn, editor, self)
+        except Problem as problem:
+            if problem.kind is not Kind.SIGNED_OUT:
+                raise
+            self.turn.over = False
+            chats.turns[self.turn.id] = self.turn  # it can be stopped while the question stands
+            chosen = await editor.choose(problem.message, [SIGN_IN, NOT_NOW])
+            if chosen != SIGN_IN:
+                raise
+        login = self.world.logins.start(QWEN_OAUTH, self.turn.place, None, editor)
+        await login.result()
+        return await chats.run(self.turn, editor, self)
+
+    def _outcome(self) -> str | None:
+        turn = self.turn
+        if turn.stop_reason is StopReason.CANCELLED:
+            return "Stopped"
+        if turn.model and turn.requested_model and turn.model != turn.requested_model:
+            return f"{turn.model} answered in place of {turn.requested_model}"
+        return None
+
+
+async def send(session: Session, params: contract.ChatSendParams, *, twin: bool) -> contract.ChatResult:
+    """Send a message. A request twin, and a command with `wait`, answer with the end; else the beginning."""
+    if (params.text is None) == (params.messages is None):
+        raise invalid([("$.text", "expected either text or messages")])
+    world, place = await session.world(), await session.place(params.uri)
+    messages = (
+        None if params.messages is None else [Message(Role(m.role), m.content) for m in params.messages]
+    )
+    turn = world.chats.begin(place, params.text, messages, params.conversation_id)
+    turn.asked_model = params.model
+    token = params.partial_result_token
+    deltas = None if token is None else Deltas(session.editor.protocol, token, turn.id)
+    waits = twin or params.wait
+    conversation = Conversation(session, world, turn, deltas)
+    task = session.task(conversation.run(params.work_done_token, tell=not waits))
+    turn.task = task
+    if not waits:
+        return payloads.chat_result(turn, with_text=False)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        turn.stop()
+        await asyncio.wait({task}, timeout=1.0)  # the last delta comes before the reply
+        raise
+    return payloads.chat_result(turn, with_text=deltas is None)

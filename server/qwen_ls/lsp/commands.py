@@ -1,0 +1,281 @@
+"""The commands: each decodes to a contract payload, runs its action, and answers with a payload."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from lsprotocol import types
+
+from qwen_ls import __version__, contract, payloads
+from qwen_ls.actions import doctor as doctor_action
+from qwen_ls.actions import models as models_action
+from qwen_ls.actions.logout import logout
+from qwen_ls.actions.resolve import stand
+from qwen_ls.actions.switch import switch
+from qwen_ls.core.credentials import API_KEY, METHODS, QWEN_OAUTH
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.lsp import chat
+from qwen_ls.lsp.decode import decode
+from qwen_ls.lsp.editor import within
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from qwen_ls.actions.login import Login
+    from qwen_ls.actions.ports import Place
+    from qwen_ls.lsp.server import Server
+    from qwen_ls.lsp.session import Session
+
+ANSWER_WITHIN = 1.5  # seconds; some clients stand still until a command is answered
+LABELS = {QWEN_OAUTH: "Qwen account", API_KEY: "API key"}
+
+
+def register(server: Server) -> None:
+    """Register every command of the contract, and the request twins."""
+    for entry in contract.COMMANDS:
+        run = runner(server, entry)
+        server.command(entry.name)(run)
+        if entry.request is not None:
+            server.feature(entry.request)(twin_of(run))
+
+
+def runner(server: Server, entry: contract.Command) -> Callable[..., Awaitable[Any]]:
+    """What runs for one command: decode, act, encode."""
+    act = ACTIONS[entry.name]
+    takes_token = "work_done_token" in attrs.fields_dict(entry.params)
+
+    async def run(argument: Any, token: str | int | None, path: str, *, twin: bool = False) -> Any:
+        params: Any = decode(argument, entry.params, path)
+        if takes_token and params.work_done_token is None and token is not None:
+            params = attrs.evolve(params, work_done_token=token)
+        return payloads.to_wire(await act(server.session, params, twin))
+
+    return run
+
+
+def twin_of(run: Callable[..., Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    """The request that does what a command does, and answers with its end."""
+
+    async def twin(params: Any) -> Any:
+        return await run({} if params is None else params, None, "$", twin=True)
+
+    return twin
+
+
+# --- sign-in -------------------------------------------------------------------------------------
+
+
+async def auth_login(session: Session, params: contract.LoginParams, twin: bool) -> contract.LoginResult:  # noqa: FBT001 - one shape for all
+    """Sign in; answered when the code is known, or with `wait` and as a request when it has ended."""
+    world, place = await session.world(), await session.place(params.uri)
+    method, waits = params.method, twin or params.wait
+    if method is None:
+        asking = session.task(pick(session, "Sign in to Qwen with", place))
+        if not waits and not await within(asking, ANSWER_WITHIN):
+            session.spawn(login_when_picked(session, params, asking))
+            return contract.LoginResult(message="Choose a way in")
+        method = await asking
+    login = world.logins.start(method, place, params.target, session.editor)
+    session.spawn(accompany(session, login, params.work_done_token, tell=not waits))
+    if waits:
+        return await wait_for(session, login, place)
+    code = asyncio.ensure_future(login.code())
+    await within(code, ANSWER_WITHIN)
+    if login.task.done():
+        return await wait_for(session, login, place)
+    begun = contract.LoginResult(login.id, login.method)
+    if not code.done() or (authorization := code.result()) is None:
+        return begun  # the code follows as qwen/auth/deviceCode
+    return attrs.evolve(
+        begun,
+        user_code=authorization.user_code,
+        verification_uri=authorization.verification_uri,
+        verification_uri_complete=authorization.verification_uri_complete,
+        expires_in=authorization.expires_in,
+        interval=authorization.interval,
+    )
+
+
+async def login_when_picked(
+    session: Session, params: contract.LoginParams, asking: asyncio.Task[str]
+) -> None:
+    """Go on with the sign-in once the user has chosen a way in; a failure is told as a message."""
+    try:
+        await auth_login(session, attrs.evolve(params, method=await asking, wait=True), False)  # noqa: FBT003
+    except Problem as problem:
+        session.editor.say(problem.message, types.MessageType.Error)
+
+
+async def wait_for(session: Session, login: Login, place: Place) -> contract.LoginResult:
+    """The end of a sign-in. A cancelled wait ends the sign-in too."""
+    try:
+        signed_in = await login.result()
+    except asyncio.CancelledError:
+        login.cancel()
+        raise
+    return contract.LoginResult(
+        login.id,
+        signed_in.method,
+        done=True,
+        checked=signed_in.checked,
+        message=signed_in.message,
+        status=await session.status(place),
+    )
+
+
+async def accompany(session: Session, login: Login, token: str | int | None, *, tell: bool) -> None:
+    """Show a sign-in's progress and its end; `tell` says the end as a message too."""
+    editor = session.editor
+    if login.id in editor.logins:
+        return  # a second login has joined the first
+    progress = await editor.progress(token, login.cancel)
+    editor.logins[login.id] = progress
+    progress.begin("Sign in with Qwen")
+    if login.authorization.done():
+        shown = login.authorization.result()
+        progress.report(f"Open {shown.verification_uri} and enter {shown.user_code}")
+    session.changed()
+    message, kind = "", types.MessageType.Info
+    try:
+        message = (await login.result()).message
+    except Problem as problem:
+        message, kind = problem.message, types.MessageType.Error
+    finally:
+        editor.logins.pop(login.id, None)
+        editor.close(progress, message or None)
+        session.changed()
+    if tell:
+        editor.say(message, kind)
+
+
+async def pick(session: Session, question: str, place: Place) -> str:
+    """Let the user choose a method. Raises Problem when nothing is chosen."""
+    world = await session.world()
+    now = (await stand(world.ports, place)).resolution.method
+    titles = {f"{LABELS[m]}{' (now)' if m == now else ''}": m for m in METHODS}
+    chosen = await session.editor.choose(question, [*titles, "Cancel"])
+    if chosen is None or chosen == "Cancel":
+        raise nothing_chosen()
+    return titles[chosen]
+
+
+def nothing_chosen() -> Problem:
+    """The question was dismissed, or this client does not show such questions."""
+    remedy = f"Name the method: one of {', '.join(METHODS)}"
+    return Problem(Kind.LOGIN_CANCELLED, "No method was chosen", remedy=remedy)
+
+
+async def auth_logout(session: Session, params: contract.LogoutParams, _: bool) -> contract.LogoutResult:  # noqa: FBT001
+    """Forget a credential."""
+    world, place = await session.world(), await session.place(params.uri)
+    removed, message = await logout(world.ports, world.tokens, place, params.method, params.target)
+    session.changed()
+    return contract.LogoutResult(removed, message, await session.status(place))
+
+
+async def auth_switch(session: Session, params: contract.SwitchParams, _: bool) -> contract.SwitchResult:  # noqa: FBT001
+    """Choose the method; without one the user is asked, and the answer does not wait for long."""
+    place = await session.place(params.uri)
+    if params.method is not None:
+        return await switched(session, params, place, params.method)
+    asking = session.task(pick(session, "Sign requests with", place))
+    if await within(asking, ANSWER_WITHIN):
+        return await switched(session, params, place, await asking)
+    session.spawn(switch_when_picked(session, params, place, asking))
+    status = await session.status(place)
+    return contract.SwitchResult(None, "Choose a method", status)
+
+
+async def switched(
+    session: Session, params: contract.SwitchParams, place: Place, method: str
+) -> contract.SwitchResult:
+    """Switch, and say what that means."""
+    world = await session.world()
+    message = await switch(world.ports, place, method, params.target)
+    session.changed()
+    return contract.SwitchResult(method, message, await session.status(place))
+
+
+async def switch_when_picked(
+    session: Session, params: contract.SwitchParams, place: Place, asking: asyncio.Task[str]
+) -> None:
+    """Switch once the user has chosen, and say so; a dismissed question changes nothing."""
+    try:
+        result = await switched(session, params, place, await asking)
+    except Problem:
+        return
+    session.editor.say(result.message)
+
+
+async def auth_status(session: Session, params: contract.FolderParams, _: bool) -> contract.Status:  # noqa: FBT001
+    """Who signs requests."""
+    return await session.status(await session.place(params.uri))
+
+
+async def auth_explain(session: Session, params: contract.FolderParams, _: bool) -> contract.Explanation:  # noqa: FBT001
+    """Why this credential."""
+    world, place = await session.world(), await session.place(params.uri)
+    return payloads.explanation(await stand(world.ports, place), await session.uri_of(place))
+
+
+async def auth_cancel(session: Session, params: contract.LoginCancelParams, _: bool) -> contract.CancelResult:  # noqa: FBT001
+    """End a sign-in."""
+    world = await session.world()
+    return contract.CancelResult(world.logins.cancel(params.login_id))
+
+
+# --- models and chat -----------------------------------------------------------------------------
+
+
+async def models_list(session: Session, params: contract.FolderParams, _: bool) -> contract.ModelsResult:  # noqa: FBT001
+    """The provider's models."""
+    world, place = await session.world(), await session.place(params.uri)
+    return payloads.models(await models_action.models(world.ports, world.tokens, place, session.editor))
+
+
+async def chat_send(session: Session, params: contract.ChatSendParams, twin: bool) -> contract.ChatResult:  # noqa: FBT001
+    """Send a message."""
+    return await chat.send(session, params, twin=twin)
+
+
+async def chat_cancel(session: Session, params: contract.ChatCancelParams, _: bool) -> contract.CancelResult:  # noqa: FBT001
+    """Stop an answer."""
+    world = await session.world()
+    return contract.CancelResult(world.chats.stop(params.turn_id, params.conversation_id))
+
+
+async def chat_new(session: Session, _params: contract.FolderParams, _: bool) -> contract.ChatNewResult:  # noqa: FBT001
+    """Begin a conversation."""
+    return contract.ChatNewResult((await session.world()).chats.new())
+
+
+async def doctor(session: Session, params: contract.FolderParams, _: bool) -> contract.DoctorReport:  # noqa: FBT001
+    """A report."""
+    world, place = await session.world(), await session.place(params.uri)
+    client = session.editor.protocol.initialize_params.get("clientInfo") or {}
+    door = {
+        "qwen-ls": __version__,
+        "Python": platform.python_version(),
+        "system": platform.platform(),
+        "client": f"{client.get('name', 'unknown')} {client.get('version', '')}".strip(),
+        "workspace folders": session.folder_uris(),
+    }
+    return payloads.doctor(await doctor_action.doctor(world.ports, place, door))
+
+
+ACTIONS: dict[str, Callable[[Session, Any, bool], Awaitable[Any]]] = {
+    "qwen.auth.login": auth_login,
+    "qwen.auth.logout": auth_logout,
+    "qwen.auth.switch": auth_switch,
+    "qwen.auth.status": auth_status,
+    "qwen.auth.explain": auth_explain,
+    "qwen.auth.cancel": auth_cancel,
+    "qwen.models.list": models_list,
+    "qwen.chat.send": chat_send,
+    "qwen.chat.cancel": chat_cancel,
+    "qwen.chat.new": chat_new,
+    "qwen.doctor": doctor,
+}

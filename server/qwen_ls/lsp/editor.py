@@ -1,0 +1,172 @@
+"""Whoever sits at the editor: questions, pages to open, progress. Each has a ladder, none waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from lsprotocol import types
+
+from qwen_ls import contract
+from qwen_ls.core.errors import one_line
+from qwen_ls.core.origin import Decision
+from qwen_ls.lsp.rpc import NoAnswer
+from qwen_ls.payloads import to_wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from qwen_ls.core.oauth.device import DeviceAuthorization
+    from qwen_ls.core.origin import ConsentNeeded
+    from qwen_ls.lsp.rpc import Protocol
+
+QUESTION_TIMEOUT = 120.0  # seconds for a human to answer
+SHOW_TIMEOUT = 3.0  # seconds for a client to open a page
+SHOW_TIMEOUT_SLOW = 60.0  # where the client shows the code itself and asks before it opens the page
+MOST_REOPENS = 5
+OPEN_AGAIN, CANCEL = "Open again", "Cancel"
+USE_FILE, NO = "Use the file's key and URL", "No"
+
+
+@attrs.define(eq=False)
+class Progress:
+    """One work-done progress: begun once, ended once; silent where there is no token."""
+
+    _protocol: Protocol
+    token: str | int | None
+    _over: bool = False
+
+    def begin(self, title: str, message: str | None = None) -> None:
+        """Show it."""
+        self._send(types.WorkDoneProgressBegin(title=title, cancellable=True, message=message))
+
+    def report(self, message: str) -> None:
+        """Say what is going on."""
+        self._send(types.WorkDoneProgressReport(cancellable=True, message=message))
+
+    def end(self, message: str | None = None, extra: dict[str, Any] | None = None) -> None:
+        """Take it away; `extra` fields are added, for clients that look."""
+        value = {"kind": "end", **({"message": message} if message else {})}
+        self._send({**(extra or {}), **value})
+        self._over = True
+
+    def _send(self, value: Any) -> None:
+        if self.token is not None and not self._over:
+            self._protocol.notify(types.PROGRESS, types.ProgressParams(token=self.token, value=value))
+
+
+@attrs.define(eq=False)
+class Editor:
+    """The client, as far as it can be asked. Fits the Human port of the actions."""
+
+    protocol: Protocol
+    capabilities: types.ClientCapabilities
+    ours: contract.ClientCapabilities
+    cancels: dict[str | int, Callable[[], object]] = attrs.field(factory=dict)
+    logins: dict[str, Progress] = attrs.field(factory=dict)
+
+    # --- questions --------------------------------------------------------------------------------
+
+    async def choose(
+        self, message: str, titles: Sequence[str], timeout: float = QUESTION_TIMEOUT
+    ) -> str | None:
+        """Put a question with buttons; None when it is dismissed, refused or not answered in time."""
+        params = types.ShowMessageRequestParams(
+            type=types.MessageType.Info,
+            message=one_line(message, 2000),
+            actions=[types.MessageActionItem(title=title) for title in titles],
+        )
+        try:
+            answer = await self.protocol.ask(types.WINDOW_SHOW_MESSAGE_REQUEST, params, timeout)
+        except NoAnswer:
+            return None
+        title = answer.get("title") if isinstance(answer, dict) else None
+        return title if title in titles else None
+
+    async def consent(self, need: ConsentNeeded) -> Decision | None:
+        """Ask whether a key may go where a file says."""
+        host = need.key.base_url.partition("://")[2].partition("/")[0]
+        send = f"Send my key to {host}" if need.mixed else f"Send to {host}"
+        answers = {USE_FILE: Decision.FILE} if need.file_has_pair else {}
+        answers |= {send: Decision.SEND, NO: Decision.DENY}
+        chosen = await self.choose(need.question, list(answers))
+        return answers[chosen] if chosen is not None else None
+
+    # --- sign-in ----------------------------------------------------------------------------------
+
+    async def show_code(self, login_id: str, method: str, authorization: DeviceAuthorization) -> bool:
+        """Show the code and open the page: by the client, else as a question; False to stop."""
+        code, page = authorization.user_code, authorization.verification_uri
+        complete = authorization.verification_uri_complete
+        shown = contract.DeviceCode(login_id, method, code, page, complete, authorization.expires_in)
+        self.notify("qwen/auth/deviceCode", shown)
+        progress = self.logins.get(login_id)
+        if progress is not None:
+            progress.report(f"Open {page} and enter {code}")
+        patience = SHOW_TIMEOUT_SLOW if self.ours.device_code else SHOW_TIMEOUT
+        if await self.open_page(complete, patience):
+            return True
+        question = f"To sign in, open {complete} and enter the code {code}"
+        for _ in range(MOST_REOPENS):
+            chosen = await self.choose(question, [OPEN_AGAIN, CANCEL], authorization.expires_in)
+            if chosen == CANCEL:
+                return False
+            if chosen is None or await self.open_page(complete, patience):
+                return True
+        return True
+
+    async def open_page(self, uri: str, timeout: float) -> bool:
+        """Let the client open a page outside; whether it says that it did."""
+        params = types.ShowDocumentParams(uri=uri, external=True, take_focus=True)
+        try:
+            answer = await self.protocol.ask(types.WINDOW_SHOW_DOCUMENT, params, timeout)
+        except NoAnswer:
+            return False
+        return isinstance(answer, dict) and answer.get("success") is True
+
+    # --- progress and messages --------------------------------------------------------------------
+
+    async def progress(self, token: str | int | None, on_cancel: Callable[[], object]) -> Progress:
+        """A progress on the client's own token, else on one of ours if the client shows such."""
+        if token is None and (window := self.capabilities.window) is not None and window.work_done_progress:
+            token = f"qwen/{uuid.uuid4()}"
+            try:
+                params = types.WorkDoneProgressCreateParams(token=token)
+                await self.protocol.ask(types.WINDOW_WORK_DONE_PROGRESS_CREATE, params)
+            except NoAnswer:
+                token = None
+        if token is not None:
+            self.cancels[token] = on_cancel
+        return Progress(self.protocol, token)
+
+    def close(
+        self, progress: Progress, message: str | None = None, extra: dict[str, Any] | None = None
+    ) -> None:
+        """End a progress and forget its token."""
+        progress.end(message, extra)
+        if progress.token is not None:
+            self.cancels.pop(progress.token, None)
+
+    def cancel(self, token: str | int) -> None:
+        """The user has cancelled a progress."""
+        on_cancel = self.cancels.get(token)
+        if on_cancel is not None:
+            on_cancel()
+
+    def say(self, message: str, kind: types.MessageType = types.MessageType.Info) -> None:
+        """A line for the user."""
+        self.protocol.notify(
+            types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(type=kind, message=one_line(message, 2000))
+        )
+
+    def notify(self, method: str, payload: Any) -> None:
+        """A notification of our own."""
+        self.protocol.notify(method, to_wire(payload))
+
+
+async def within(task: asyncio.Task[Any], seconds: float) -> bool:
+    """Whether a task ends within some seconds; it goes on in any case."""
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    return bool(done)

@@ -1,0 +1,165 @@
+"""What one editor has going on: its folders, its sign-ins and answers, and the status it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from qwen_ls import contract, payloads
+from qwen_ls.actions.chat import Chats
+from qwen_ls.actions.login import Logins
+from qwen_ls.actions.ports import Place
+from qwen_ls.actions.resolve import stand
+from qwen_ls.actions.tokens import Tokens
+from qwen_ls.core.origin import WorkspaceTrust
+from qwen_ls.lsp.folders import Folder, Folders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from qwen_ls.actions.ports import Ports
+    from qwen_ls.actions.resolve import Standing
+    from qwen_ls.lsp.editor import Editor
+
+Result = TypeVar("Result")
+PUBLISH_AFTER = 0.05  # seconds; what changes together is told together
+log = logging.getLogger("qwen_ls")
+
+
+@attrs.define(eq=False)
+class Session:
+    """Everything between `initialize` and `exit`. The adapters are built on first use, off the loop."""
+
+    editor: Editor
+    options: contract.InitializationOptions
+    folder_uris: Callable[[], list[str]]
+    compose: Callable[[Mapping[str, Any] | None], Ports]
+    trust: WorkspaceTrust = WorkspaceTrust.UNKNOWN
+    folders: Folders = attrs.field(factory=Folders)
+    _world: World | None = None
+    _lock: threading.Lock = attrs.field(factory=threading.Lock)
+    _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
+    _told: dict[str | None, Any] = attrs.field(factory=dict)
+    _due: asyncio.TimerHandle | None = None
+
+    async def world(self) -> World:
+        """The ports and what runs over them."""
+        if self._world is None:
+            await asyncio.get_running_loop().run_in_executor(None, self._build)
+        assert self._world is not None  # noqa: S101 - _build sets it
+        return self._world
+
+    def warm(self) -> None:
+        """Load what the first message needs; for a worker thread."""
+        self._build().ports.http.warm()
+
+    def _build(self) -> World:
+        with self._lock:
+            if self._world is None:
+                user = self.options.user if self.editor.ours.user_settings else None
+                self._world = World.over(self.compose(user))
+            return self._world
+
+    # --- places -----------------------------------------------------------------------------------
+
+    async def place(self, uri: str | None) -> Place:
+        """Where a request about `uri` comes from."""
+        folder = await self.folders.of(uri, self.folder_uris())
+        return self.place_of(folder)
+
+    def place_of(self, folder: Folder | None) -> Place:
+        """The same for a folder."""
+        return Place(folder.real if folder else None, self.trust)
+
+    async def uri_of(self, place: Place) -> str | None:
+        """What the client calls a place's folder."""
+        folders = await self.folders.open(self.folder_uris())
+        return next((f.uri for f in folders if f.real == place.folder), None)
+
+    # --- background work --------------------------------------------------------------------------
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run work that nobody waits for."""
+        self.task(work).add_done_callback(lambda _: None)
+
+    def task(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Run work in the background; kept until it ends."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.debug("background work ended: %s", type(error).__name__)
+
+    async def aclose(self) -> None:
+        """End what runs and close what is open."""
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=0.5)
+        if self._world is not None:
+            await self._world.ports.http.aclose()
+
+    # --- status -----------------------------------------------------------------------------------
+
+    def is_busy(self, world: World, place: Place) -> bool:
+        """Whether an answer of this place or a sign-in is under way."""
+        return bool(world.logins) or any(t.place.folder == place.folder for t in world.chats.turns.values())
+
+    async def status(self, place: Place) -> contract.Status:
+        """The status of a place now."""
+        world = await self.world()
+        return await self.status_of(await stand(world.ports, place))
+
+    async def status_of(self, standing: Standing) -> contract.Status:
+        """The status of a standing."""
+        world = await self.world()
+        uri = await self.uri_of(standing.place)
+        return payloads.status(standing, busy=self.is_busy(world, standing.place), uri=uri)
+
+    def changed(self) -> None:
+        """Something may have changed the status of any folder: tell the client soon, once."""
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(PUBLISH_AFTER, self._publish_soon)
+
+    def _publish_soon(self) -> None:
+        self._due = None
+        self.spawn(self._publish())
+
+    async def _publish(self) -> None:
+        world = await self.world()
+        folders: list[Folder | None] = [*await self.folders.open(self.folder_uris())]
+        verbose = False
+        for folder in folders or [None]:
+            standing = await stand(world.ports, self.place_of(folder))
+            env = standing.facts.environment
+            verbose = verbose or bool(env.get("DEBUG") or env.get("DEBUG_MODE"))
+            status = await self.status_of(standing)
+            uri = folder.uri if folder else None
+            if self._told.get(uri) != status:
+                self._told[uri] = status
+                self.editor.notify("qwen/didChangeStatus", status)
+        log.setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+@attrs.frozen(eq=False)
+class World:
+    """The ports, and what this process has going on over them."""
+
+    ports: Ports
+    tokens: Tokens
+    logins: Logins
+    chats: Chats
+
+    @classmethod
+    def over(cls, ports: Ports) -> World:
+        """Everything over these ports."""
+        tokens = Tokens(ports)
+        return cls(ports, tokens, Logins(ports, tokens), Chats(ports, tokens))

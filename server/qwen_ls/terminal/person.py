@@ -1,0 +1,61 @@
+"""The person at the terminal: is shown a code, is asked for consent. Fits the port `Human`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from qwen_ls.core.origin import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qwen_ls.core.oauth.device import DeviceAuthorization
+    from qwen_ls.core.origin import ConsentNeeded
+    from qwen_ls.terminal.output import Output
+
+MOST_TRIES = 3  # at one question
+
+
+@attrs.frozen
+class Person:
+    """`read_line` blocks for one line of standard input, empty at its end; None: nobody can be asked."""
+
+    output: Output
+    read_line: Callable[[], str] | None
+
+    async def show_code(self, login_id: str, method: str, authorization: DeviceAuthorization) -> bool:  # noqa: ARG002 - the port's
+        """Show where to go and what to enter; a terminal starts no browser."""
+        minutes = max(1, round(authorization.expires_in / 60))
+        self.output.ask(
+            f"Open {authorization.verification_uri_complete}\n"
+            f"and check that it shows the code {authorization.user_code}, "
+            f"or enter it at {authorization.verification_uri}\n"
+            f"Waiting for your approval, at most {minutes} min; Ctrl-C cancels.\n"
+        )
+        return True
+
+    async def consent(self, need: ConsentNeeded) -> Decision | None:
+        """Ask once, with numbered answers; None when nobody answers."""
+        choices = [(Decision.SEND, f"Send it to {need.key.base_url}"), (Decision.DENY, "No")]
+        if need.file_has_pair:
+            choices = [
+                (Decision.FILE, "Use the file's key and URL"),
+                (Decision.SEND, f"Send my key to {need.key.base_url}"),
+                (Decision.DENY, "No"),
+            ]
+        if self.read_line is None:
+            return None
+        listed = "".join(f"  {number}  {text}\n" for number, (_, text) in enumerate(choices, 1))
+        self.output.ask(f"{need.question}\n{listed}")
+        for _ in range(MOST_TRIES):
+            self.output.ask(f"Your choice (1-{len(choices)}): ")
+            line = self.read_line()
+            if not line:
+                self.output.ask("\n")
+                return None
+            answer = line.strip()
+            if answer in {str(number) for number in range(1, len(choices) + 1)}:
+                return choices[int(answer) - 1][0]
+        return None

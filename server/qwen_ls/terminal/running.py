@@ -1,0 +1,98 @@
+"""One coroutine, run to its end or to the first signal; and a process that ends when its work has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+BY_SIGNAL = 128  # a shell's exit status of a command that signal n ended is 128 + n
+WORKERS = "qwen-ls-worker"
+GRACE = 0.5  # seconds for a worker to finish what it does
+
+
+class Stop:
+    """SIGINT and SIGTERM. The first one stops the work in good order, a second one ends the process."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What the process says when it was stopped."""
+        return BY_SIGNAL + (self.number or signal.SIGINT)
+
+    def listen(self) -> None:
+        """Take the signals over, but for one that whoever started us ignores, as `nohup` does."""
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        signal.signal(number, signal.SIG_DFL)  # whoever asks twice means at once
+        if self._loop is None or self._task is None:
+            raise KeyboardInterrupt
+        self._loop.call_soon_threadsafe(self._task.cancel)
+
+    @contextlib.contextmanager
+    def cancelling(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> Iterator[None]:
+        """Inside the block a signal cancels `task`; with None, it interrupts whatever blocks."""
+        before = self._loop, self._task
+        self._loop, self._task = loop, task
+        try:
+            yield
+        finally:
+            self._loop, self._task = before
+
+    def read_line(self) -> str:
+        """One line of standard input, read here and now: nothing else is going on while a person thinks."""
+        with self.cancelling(asyncio.get_running_loop(), None):
+            return sys.stdin.readline()
+
+
+def run_until_stopped(work: Coroutine[Any, Any, int], stop: Stop) -> int:
+    """Run `work` and return its exit code, or that of the signal which stopped it.
+
+    Unlike asyncio.run this does not wait for threads: one may hang on a dead mount or a name server.
+    """
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix=WORKERS))
+    try:
+        task = loop.create_task(work)
+        with stop.cancelling(loop, task):
+            return loop.run_until_complete(task)
+    except asyncio.CancelledError:
+        return stop.exit_code
+    finally:
+        rest = asyncio.all_tasks(loop)
+        for one in rest:
+            one.cancel()
+        loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def leave(code: int) -> int:
+    """Return `code`, or end the process with it at once if a worker is still held up."""
+    workers = [t for t in threading.enumerate() if t.name.startswith(WORKERS)]
+    for worker in workers:
+        worker.join(GRACE / len(workers))
+    if any(worker.is_alive() for worker in workers):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)  # the interpreter would wait for it for ever
+    return code

@@ -17,7 +17,7 @@ from qwen_ls.terminal.arguments import Options, WrongUsage, parse, usage
 from qwen_ls.terminal.output import Output, ReaderGone
 from qwen_ls.terminal.person import Person
 from qwen_ls.terminal.running import BY_SIGNAL, Stop, leave, run_until_stopped
-from qwen_ls.terminal.verbs import VERBS, Run
+from qwen_ls.terminal.verbs import FAILED, VERBS, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +43,9 @@ def run(argv: list[str], compose: Compose) -> int:
         return leave(stop.exit_code)
     except ReaderGone:
         return leave(BY_SIGNAL + SIGPIPE)
+    except Exception as error:  # noqa: BLE001 - nothing that was foreseen
+        output.note(unexpected(error).message)
+        return leave(FAILED)
 
 
 def run_command(argv: list[str], compose: Compose, stop: Stop, output: Output) -> int:
@@ -68,13 +71,13 @@ def run_command(argv: list[str], compose: Compose, stop: Stop, output: Output) -
 
 
 async def perform(options: Options, place: Place, compose: Compose, output: Output, person: Person) -> int:
-    """Run one command; every failure becomes a line, an unexpected one by its type alone."""
+    """Run one command; every failure becomes a line."""
     ports = compose(None)
     run = Run(options, ports, place, Tokens(ports), output, person)
-    if options.command != "doctor":  # which lists them
-        for problem in ports.settings.problems:
-            output.note(problem)
     try:
+        if options.command != "doctor":  # which lists them
+            for problem in ports.settings.problems:
+                output.note(problem)
         return await VERBS[options.command](run)
     except Problem as problem:
         return run.fail(problem)

@@ -77,12 +77,17 @@ def run_until_stopped(work: Coroutine[Any, Any, int], stop: Stop) -> int:
     except asyncio.CancelledError:
         return stop.exit_code
     finally:
-        rest = asyncio.all_tasks(loop)
-        for one in rest:
-            one.cancel()
-        loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(end_rest())
         loop.close()
+
+
+async def end_rest() -> None:
+    """Cancel every other task of this loop and wait for it; then close the asynchronous generators."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 def leave(code: int) -> int:

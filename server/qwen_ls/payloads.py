@@ -128,9 +128,8 @@ def explain_in_words(shown: contract.Status, standing: Standing, candidates: lis
         if rung.outcome is not Outcome.ABSENT:
             key = rung.fingerprint or "—"
             lines.append(f"| {cell(rung.place)} | {MARKS[rung.outcome]} | {cell(key)} | {cell(rung.why)} |")
-    absent = [rung.place for rung in resolution.rungs if rung.outcome is Outcome.ABSENT]
-    if absent:
-        lines += ["", "Nothing in: " + "; ".join(absent) + "."]
+    absent = [cell(rung.place) for rung in resolution.rungs if rung.outcome is Outcome.ABSENT]
+    lines += ["", "Nothing was found as:", "", *(f"- {place}" for place in absent)] if absent else []
     lines += ["", "## .env", ""]
     lines += [
         f"- {path}{' ← the one file that is read' if path == chain.file else ''}" for path in candidates

@@ -14,7 +14,7 @@ from qwen_ls.core.provenance import USER, Source, SourceKind, Tier, Value
         (Source(SourceKind.ENVIRONMENT, "A"), "environment variable A"),
         (
             Source(SourceKind.QWEN_OAUTH, file="/h/.qwen/oauth_creds.json"),
-            "qwen-oauth /h/.qwen/oauth_creds.json",
+            "the sign-in cached in /h/.qwen/oauth_creds.json",
         ),
         (Source(SourceKind.KEYRING), "keyring"),
     ],

@@ -61,7 +61,11 @@ class EnvFileSystem:
             return self._look(candidate, owners, home_paths)
 
         home = find(homes, look, excluded)
-        return (find((*project_candidates(root), *homes), look, excluded) if root else home), home
+        if root is None:
+            return home, home
+        upward = project_candidates(root)
+        met = {c.path for c in upward}  # a home above the folder is met on the way
+        return find((*upward, *(c for c in homes if c.path not in met)), look, excluded), home
 
     def _owners(self, root: Path | None) -> frozenset[int] | None:
         """Whose files count: ours, root's, and the workspace folder's owner's. None: anybody's."""

@@ -33,6 +33,10 @@ class Source:
             return f"{self.variable} at {self.file}:{self.line}"
         if self.kind is SourceKind.ENVIRONMENT:
             return f"environment variable {self.variable}"
+        if self.kind is SourceKind.QWEN_OAUTH:
+            return f"the sign-in cached in {self.file}"
+        if self.kind is SourceKind.DEFAULT:
+            return f"the default of {self.file}"
         return f"{self.kind.value} {self.file}" if self.file else self.kind.value
 
 

@@ -41,7 +41,7 @@ def main(command: list[str]) -> None:
     if possible:
         os.environ["QWEN_LS_SEALED"] = "inside"
         os.execvp(unshare[0], [*unshare, sys.executable, __file__, *command])  # noqa: S606
-    print("sealed.py: this kernel gives no network namespace (unshare --user --net)", file=sys.stderr)
+    sys.stderr.write("sealed.py: this kernel gives no network namespace (unshare --user --net)\n")
     if os.environ.get("CI"):
         sys.exit(REFUSED)
     os.execvp(command[0], command)  # noqa: S606

@@ -41,7 +41,7 @@ class Refusal:
 
 def explain_refusal(refusal: Refusal, credential: Credential, model: str | None, now: float) -> Problem:
     """Turn an HTTP refusal into the problem the user reads. `now` is epoch seconds UTC."""
-    status, code = refusal.status, error_fields(refusal).get("code")
+    status, code = refusal.status, code_of(refusal)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return redirected(refusal, credential)
     if status in ACCESS:
@@ -60,7 +60,7 @@ def explain_other(refusal: Refusal, credential: Credential) -> Problem:
     if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         what = f"{host(credential)} is in trouble: {said}"
         return Problem(Kind.PROVIDER_DOWN, what, remedy="Try again in a while", retryable=True)
-    too_long = error_fields(refusal).get("code") == "context_length_exceeded"
+    too_long = code_of(refusal) == "context_length_exceeded"
     if refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or too_long:
         what = f"The message is too large for {host(credential)}: {said}"
         return Problem(Kind.TOO_LARGE, what, remedy="Send less context, or start a new conversation")
@@ -153,7 +153,7 @@ def not_found(refusal: Refusal, credential: Credential, model: str | None) -> Pr
     """404: the model, or the path."""
     text, said = quote(refusal, credential), words_of(refusal).lower()
     is_about_model = model is not None and ("model" in said or model.lower() in said)
-    if is_about_model or error_fields(refusal).get("code") in MODEL_CODES:
+    if is_about_model or code_of(refusal) in MODEL_CODES:
         what = f"{host(credential)} has no model {model or 'of that name'}: {text}"
         remedy = "Choose one of qwen.models.list (`qwen-ls models`), or correct OPENAI_MODEL"
         return Problem(Kind.MODEL_NOT_FOUND, what, remedy=remedy)
@@ -215,6 +215,12 @@ def error_fields(refusal: Refusal) -> Mapping[str, Any]:
     """The `error` object of an OpenAI-style body; empty if there is none."""
     error = refusal.body.get("error") if isinstance(refusal.body, dict) else None
     return error if isinstance(error, dict) else {}
+
+
+def code_of(refusal: Refusal) -> str:
+    """The `code` of an error body; empty for anything but a text."""
+    code = error_fields(refusal).get("code")
+    return code if isinstance(code, str) else ""
 
 
 def says_quota(refusal: Refusal) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -16,7 +17,6 @@ from qwen_ls.demo.exchange import Exchange, Reply
 from qwen_ls.demo.faults import ROUTES, Fault, Faults
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
 
     from starlette.types import Receive, Scope, Send
@@ -29,11 +29,13 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 
 
 class Protocol(H11Protocol):
-    """Hands the transport to the application: a fault must be able to break it."""
+    """Hands the transport to the application: a fault must be able to break it. Sends each write at once."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put the transport into the state of every request that comes over it."""
         super().connection_made(transport)
+        # asyncio does so only for sockets made with proto=IPPROTO_TCP: else a body waits 40 ms for its head.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, "transport": transport}
 
 

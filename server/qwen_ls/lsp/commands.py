@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
 
 from qwen_ls import __version__, contract, payloads
 from qwen_ls.actions import doctor as doctor_action
@@ -18,7 +19,7 @@ from qwen_ls.actions.switch import switch
 from qwen_ls.core.credentials import API_KEY, METHODS, QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp import chat
-from qwen_ls.lsp.decode import decode
+from qwen_ls.lsp.decode import below, decode
 from qwen_ls.lsp.editor import within
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def runner(server: Server, entry: contract.Command) -> Callable[..., Awaitable[A
         params: Any = decode(argument, entry.params, path)
         if takes_token and params.work_done_token is None and token is not None:
             params = attrs.evolve(params, work_done_token=token)
-        return payloads.to_wire(await act(server.session, params, twin))
+        try:
+            return payloads.to_wire(await act(server.session, params, twin))
+        except JsonRpcInvalidParams as error:
+            raise below(path, error) from None
 
     return run
 

@@ -41,6 +41,12 @@ def invalid(found: list[tuple[str, str]]) -> JsonRpcInvalidParams:
     return JsonRpcInvalidParams(text, data={"kind": "invalid-params", "problems": listed})
 
 
+def below(path: str, error: JsonRpcInvalidParams) -> JsonRpcInvalidParams:
+    """The same findings about an argument that itself stands at `path`."""
+    found = error.data["problems"] if isinstance(error.data, dict) else []
+    return invalid([(p["path"].replace("$", path, 1), p["what"]) for p in found])
+
+
 def problems(error: BaseException, path: str) -> Iterator[tuple[str, str]]:
     """A cattrs error tree as pairs of JSON path and what is wrong there."""
     if isinstance(error, (ClassValidationError, IterableValidationError)):

@@ -60,6 +60,8 @@ class Stop:
     def read_line(self) -> str:
         """One line of standard input, read here and now: nothing else is going on while a person thinks."""
         with self.cancelling(asyncio.get_running_loop(), None):
+            if self.number is not None:  # it came while the question was being put
+                raise KeyboardInterrupt
             return sys.stdin.readline()
 
 

@@ -1,0 +1,174 @@
+"""Signing in and out at a terminal, against a provider with a real device grant."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from canary import canary
+from terminal.shell import Shell, files_under, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provider import Entry, RunningProvider
+
+
+def cache_of(shell: Shell) -> Path:
+    """Qwen Code's cache."""
+    return shell.home / ".qwen" / "oauth_creds.json"
+
+
+def choices_of(shell: Shell) -> dict[str, object]:
+    """The choices that are remembered."""
+    state = json.loads((shell.home / ".local/state/qwen-ls/state.json").read_text())
+    choices = state["choices"]
+    assert isinstance(choices, dict)
+    return choices
+
+
+def user_code_on(screen: str) -> str:
+    """The code that is shown."""
+    found = re.search(r"the code (\S+),", screen)
+    assert found is not None, screen
+    return found[1]
+
+
+async def requests_since(provider: RunningProvider, seen: int, *routes: str) -> list[Entry]:
+    """The requests of these routes that came after the first `seen` of all."""
+    return [e for e in (await provider.log())[seen:] if e["route"] in routes]
+
+
+async def sign_in(shell: Shell, provider: RunningProvider, *arguments: str) -> str:
+    """Sign in at a terminal, approving in the browser; the line on standard output."""
+    await provider.configure(interval=1)
+    async with shell.at_terminal(
+        "login", *arguments, env={"QWEN_LS_OAUTH_BASE_URL": provider.issuer}
+    ) as terminal:
+        screen = await terminal.wait_for("Ctrl-C cancels")
+        await provider.approve(user_code_on(screen))
+        done = await terminal.end()
+    assert done.code == 0, done.err
+    return done.out
+
+
+async def test_signing_in_then_chatting_then_signing_out(shell: Shell, provider: RunningProvider) -> None:
+    """The sign-in is checked, kept for its owner alone, used by the next chat unasked, forgotten."""
+    seen = len(await provider.log())
+    assert await sign_in(shell, provider) == "Signed in to Qwen\n"
+    routes = [e["route"] for e in (await provider.log())[seen:]]
+    assert routes[0] == "device"
+    assert set(routes[1:-1]) == {"token"}
+    assert routes[-1] == "chat"  # the check
+
+    assert stat.S_IMODE(cache_of(shell).stat().st_mode) == 0o600
+    token = json.loads(cache_of(shell).read_text())["access_token"]
+    assert choices_of(shell) == {"user": "qwen-oauth"}
+
+    await provider.configure(reply="Welcome back.")
+    done = await shell.run("chat", "hi", env={"QWEN_LS_OAUTH_BASE_URL": provider.issuer})
+    assert (done.code, done.out, done.err) == (0, "Welcome back.\n", "")
+    last = (await provider.log())[-1]
+    assert last["authorization"] == f"Bearer {token}"
+    assert last["json"]["messages"][0]["content"] == "hi"
+
+    status = await shell.run("status", "--json", env={"QWEN_LS_OAUTH_BASE_URL": provider.issuer})
+    assert (status.json["method"], status.json["chosenBy"]) == ("qwen-oauth", "user")
+    assert status.json["source"] == {"kind": "qwen-oauth", "file": str(cache_of(shell))}
+    assert token not in status.out
+
+    done = await shell.run("logout", "qwen-oauth", env={"QWEN_LS_OAUTH_BASE_URL": provider.issuer})
+    assert done.code == 0
+    assert "Qwen Code shares this sign-in and is signed out too" in done.out
+    assert not cache_of(shell).exists()
+    assert choices_of(shell) == {}
+    assert (await shell.run("chat", "hi", env={"QWEN_LS_OAUTH_BASE_URL": provider.issuer})).code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept_for"),
+    [
+        (["qwen-oauth"], "user"),
+        (["--folder", "."], "folder"),
+        (["--folder", ".", "--target", "user"], "user"),
+        (["--target", "workspaceFolder"], "folder"),
+    ],
+)
+async def test_where_the_choice_is_kept(
+    shell: Shell, provider: RunningProvider, arguments: list[str], kept_for: str
+) -> None:
+    """For the user, unless a folder was named; --target says otherwise."""
+    await sign_in(shell, provider, *arguments)
+    wanted = (
+        {"folders": {str(shell.folder): "qwen-oauth"}} if kept_for == "folder" else {"user": "qwen-oauth"}
+    )
+    assert choices_of(shell) == wanted
+
+
+async def test_ctrl_c_ends_a_sign_in_and_nothing_is_written(shell: Shell, provider: RunningProvider) -> None:
+    """The key itself, pressed on the terminal: exit code 130, no file, no word after it."""
+    await provider.configure(interval=1)
+    before = files_under(shell.home)
+    async with shell.at_terminal("login", env={"QWEN_LS_OAUTH_BASE_URL": provider.issuer}) as terminal:
+        shown = await terminal.wait_for("Ctrl-C cancels.\n")
+        terminal.type("\x03")
+        done = await terminal.end()
+    assert (done.code, done.out) == (130, "")
+    assert done.err.replace("^C", "") == shown
+    assert files_under(shell.home) == before
+
+
+async def test_a_denied_sign_in_fails(shell: Shell, provider: RunningProvider) -> None:
+    """The person says no on the provider's page: one line, and nothing is written."""
+    await provider.configure(interval=1)
+    before = files_under(shell.home)
+    async with shell.at_terminal("login", env={"QWEN_LS_OAUTH_BASE_URL": provider.issuer}) as terminal:
+        shown = await terminal.wait_for("Ctrl-C cancels.\n")
+        await provider.deny(user_code_on(shown))
+        done = await terminal.end()
+    assert (done.code, done.out) == (1, "")
+    assert done.err.removeprefix(shown).startswith("qwen-ls: The sign-in was refused on the provider's page")
+    assert files_under(shell.home) == before
+
+
+@pytest.mark.parametrize("arguments", [["login"], ["login", "qwen-oauth"]])
+async def test_nobody_there_means_no_sign_in(
+    shell: Shell, provider: RunningProvider, arguments: list[str]
+) -> None:
+    """Without a terminal, or with CI set, OAuth is not even begun; the line says what to do instead."""
+    seen = len(await provider.log())
+    variables = {"QWEN_LS_OAUTH_BASE_URL": provider.issuer}
+    piped = await shell.run(*arguments, env=variables)
+    async with shell.at_terminal(*arguments, env=variables | {"CI": "1"}) as terminal:
+        in_ci = await terminal.end()
+    for done in (piped, in_ci):
+        assert (done.code, done.out) == (1, "")
+        assert "needs a person at a terminal" in done.complaint
+        assert "set OPENAI_API_KEY" in done.complaint
+    assert await requests_since(provider, seen, "device", "token") == []
+
+
+@pytest.mark.parametrize("method", ["api-key", "no-such-method"])
+async def test_other_ways_in_are_not_there(shell: Shell, method: str) -> None:
+    """A method that cannot sign in says what can."""
+    done = await shell.run("login", method)
+    assert done.code == 1
+    assert "qwen-oauth" in done.complaint or ".qwen/.env" in done.complaint
+
+
+async def test_a_refused_issuer_is_said_before_anybody_signs_in_elsewhere(shell: Shell) -> None:
+    """An address for sign-ins that is not used does not go unnoticed."""
+    done = await shell.run("status", env={"QWEN_LS_OAUTH_BASE_URL": "http://example.invalid"})
+    assert "environment variable QWEN_LS_OAUTH_BASE_URL" in done.complaint
+
+
+async def test_signing_out_says_what_still_applies(shell: Shell) -> None:
+    """A key in the environment is not forgotten with a sign-in, and that is said."""
+    path = write(shell.folder / ".env", OPENAI_API_KEY=canary("still there"))
+    done = await shell.run("logout", "qwen-oauth")
+    assert done.code == 0
+    assert f"still in force: api-key, OPENAI_API_KEY at {path}:1" in done.out

@@ -10,6 +10,7 @@ from qwen_ls.actions.drive import drive
 from qwen_ls.core.credentials import SIGN_IN, SWITCH
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.intents import NoReply, Reply
+from qwen_ls.core.oauth.device import is_token
 from qwen_ls.core.oauth.token import (
     CachedToken,
     Token,
@@ -78,7 +79,7 @@ class Tokens:
                 if self._is_newer(current, seen, rejected):
                     return current
                 result = await drive(refresh_flow(self._ports.issuer, current), self._ports)
-                if isinstance(result, Reply) and result.ok and isinstance(result.json, dict):
+                if isinstance(result, Reply) and result.ok and is_token(result.json):
                     return await self._save(from_reply(result.json, self._ports.clock.now(), current))
         except TimeoutError:
             raise locked() from None
@@ -101,6 +102,10 @@ class Tokens:
         """No new token: adopt one that somebody else has just written, or say why."""
         if isinstance(result, NoReply):
             raise no_reply(result, self._ports.issuer)
+        if result.ok:  # a captive portal's page, say
+            what = "The sign-in server answered a refresh with something else than a token"
+            remedy = "Check the network and try again"
+            raise Problem(Kind.BAD_REPLY, what, where=self._ports.issuer, remedy=remedy, retryable=True)
         if result.status not in CLIENT_ERRORS:
             what = f"The sign-in server answered HTTP {result.status} to a refresh"
             remedy = "Try again in a while"

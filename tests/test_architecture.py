@@ -21,6 +21,7 @@ MAY_REVEAL = {
     "core/oauth/token.py",
     "core/origin.py",
     "core/replies.py",
+    "core/stored.py",
 }
 MAY_PRINT = ("terminal/", "demo/", "__main__.py")
 OF_CORE = {"attrs", "dotenv.parser"}  # beside the standard library

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from qwen_ls import contract
-from qwen_ls.core import chat, credentials, errors, origin, provenance
+from qwen_ls.core import chat, credentials, errors, ladder, origin, provenance
 
 if TYPE_CHECKING:
     from enum import Enum
@@ -27,7 +27,7 @@ MIRRORED: dict[str, type[Enum]] = {
     "Role": chat.Role,
     "SourceKind": provenance.SourceKind,
     "RungOutcome": credentials.Outcome,
-    "ChosenBy": credentials.ChosenBy,
+    "ChosenBy": ladder.ChosenBy,
     "Trust": origin.WorkspaceTrust,
 }
 OF_THE_WIRE_ALONE = {"Target", "StatusKind"}

@@ -62,7 +62,7 @@ def error_data(problem: Problem) -> contract.ErrorData:
 def status(standing: Standing, *, busy: bool = False, uri: str | None = None) -> contract.Status:
     """Where a place stands."""
     resolution, chain = standing.resolution, standing.facts.environment.chain
-    problems = [contract.FileProblem(p.file, p.line, p.text) for p in chain.problems]
+    problems = [contract.FileProblem(p.file, p.line, p.text) for p in (*chain.problems, *resolution.notes)]
     common: dict[str, Any] = {
         "busy": busy,
         "uri": uri,

@@ -553,7 +553,7 @@ def test_a_mixture_that_no_file_made() -> None:
     default = Value(OPENAI, Source(SourceKind.DEFAULT, file="OpenAI"), USER)
     wanted = Claim(Secret(CANARY), IN_PROCESS, USER, "https://corp.example/v1", default)
     need = needed(wanted)
-    assert need.key.file == "default OpenAI"
+    assert need.key.file == "the default of OpenAI"
     assert "api.openai.com" in need.question
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.core.credentials import Facts, Resolution, resolve
+from qwen_ls.core.credentials import Facts
 from qwen_ls.core.envchain import Environment
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.ladder import Resolution, resolve
 from qwen_ls.core.origin import Policy
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""Which credential signs a request: the ladder of behaviour.md, section 3, as one pure function.
+"""Credentials, and each place that one may come from: environment and `.env`, keyring, settings, sign-in.
 
-`resolve` walks the rungs in order, takes the first that has a credential, and keeps for every other
-one the reason why it did not win; `explain` prints exactly what was decided here.
+Every source gives its credential, or None, and its rungs as they would stand if it won; `ladder.py`
+decides which one does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.core.errors import Action, Kind, Problem
+from qwen_ls.core.errors import Action, Problem
 from qwen_ls.core.oauth.token import CachedToken, Token, chat_base_url
 from qwen_ls.core.origin import Claim, ConsentKey, Decision, consent_key, parse_base_url, read_base_url
 from qwen_ls.core.provenance import USER, Source, SourceKind, Value
@@ -20,6 +20,7 @@ from qwen_ls.core.providers import (
     OPENAI,
     QWEN_PORTAL,
     Provider,
+    provider_named,
     provider_of_key,
     provider_of_url,
 )
@@ -29,10 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qwen_ls.core.envchain import Environment
+    from qwen_ls.core.qwen_settings import QwenKey
+    from qwen_ls.core.stored import StoredKey
 
 QWEN_OAUTH = "qwen-oauth"
 API_KEY = "api-key"
 METHODS = (QWEN_OAUTH, API_KEY)
+SIGN_IN = Action("Sign in with Qwen", "qwen.auth.login", {"method": QWEN_OAUTH})
+SWITCH = Action("Switch authentication", "qwen.auth.switch")
 
 
 class Outcome(str, Enum):
@@ -89,13 +94,13 @@ class Credential:
         return self.claim.secret.fingerprint if self.claim.secret else None
 
 
-class ChosenBy(str, Enum):
-    """Why this method: who chose it."""
+@attrs.frozen
+class FoundKey:
+    """A stored key as found: its entry, and its secret or the problem of whoever keeps it."""
 
-    FOLDER = "folder"
-    USER = "user"
-    INFERRED = "inferred"
-    HEADLESS = "headless"
+    entry: StoredKey
+    secret: Secret | None = None
+    problem: str | None = None
 
 
 @attrs.frozen
@@ -103,7 +108,8 @@ class Facts:
     """Everything the ladder looks at for one workspace folder.
 
     `environment` is the process merged with the folder's `.env` file, `user_environment` the same
-    without any project file. `cached` is Qwen OAuth's cache, `issuer` its server's base URL.
+    without any project file. `cached` is Qwen OAuth's cache, `issuer` its server's base URL. The keys
+    stored for this folder and for the user come with their secret or with what kept it away.
     """
 
     folder: str | None
@@ -115,60 +121,10 @@ class Facts:
     user_choice: str | None = None
     headless: bool = False
     decisions: Mapping[ConsentKey, Decision] = attrs.field(factory=dict)
-
-
-@attrs.frozen
-class Resolution:
-    """The outcome: the credential or the problem, and the whole ladder."""
-
-    credential: Credential | None
-    method: str | None
-    chosen_by: ChosenBy
-    rungs: tuple[Rung, ...]
-    problem: Problem | None = None
-
-    def require(self) -> Credential:
-        """The credential; raises the problem if there is none."""
-        if self.credential is None:
-            assert self.problem is not None  # noqa: S101 - resolve() sets one of the two
-            raise self.problem
-        return self.credential
-
-
-def resolve(facts: Facts) -> Resolution:
-    """Decide which credential signs this folder's requests."""
-    key, key_rungs = key_of_environment(facts)
-    oauth, oauth_rung = credential_of_cache(facts)
-    method, chosen_by = choose(facts, key, oauth)
-    active = {API_KEY: key, QWEN_OAUTH: oauth}.get(method) if method else None
-    rungs = tuple(
-        settle(rung, method, chosen_by, won=active is not None) for rung in (*key_rungs, oauth_rung)
-    )
-    problem = None if active else signed_out(facts, method, chosen_by, oauth_rung)
-    return Resolution(active, method, chosen_by, rungs, problem)
-
-
-def choose(facts: Facts, key: Credential | None, oauth: Credential | None) -> tuple[str | None, ChosenBy]:
-    """The method and who chose it: headless key, folder, user, inferred."""
-    if facts.headless and key is not None:
-        return API_KEY, ChosenBy.HEADLESS
-    if facts.folder_choice is not None:
-        return facts.folder_choice, ChosenBy.FOLDER
-    if facts.user_choice is not None:
-        return facts.user_choice, ChosenBy.USER
-    if key is not None:
-        return API_KEY, ChosenBy.INFERRED
-    return (QWEN_OAUTH if oauth is not None else None), ChosenBy.INFERRED
-
-
-def settle(rung: Rung, method: str | None, chosen_by: ChosenBy, *, won: bool) -> Rung:
-    """A rung of another method than the chosen one has lost, and says to whom."""
-    if rung.outcome is not Outcome.ACTIVE or rung.method == method:
-        return rung
-    why = f"{method} is the method in force ({chosen_by.value})"
-    return attrs.evolve(
-        rung, outcome=Outcome.OUTRANKED, why=why if won else why + ", though it has no credential"
-    )
+    folder_key: FoundKey | None = None
+    user_key: FoundKey | None = None
+    qwen_key: QwenKey | str | None = None
+    qwen_settings_path: str = "~/.qwen/settings.json"
 
 
 # --- the API key ---------------------------------------------------------------------------------
@@ -326,49 +282,47 @@ def oauth_credential(token: Token, source: Source, issuer: str) -> Credential:
     return Credential(QWEN_OAUTH, QWEN_PORTAL, claim, model, token.expires_at)
 
 
-# --- signed out ----------------------------------------------------------------------------------
-
-SIGN_IN = Action("Sign in with Qwen", "qwen.auth.login", {"method": QWEN_OAUTH})
-SWITCH = Action("Switch authentication", "qwen.auth.switch")
+# --- stored keys, and Qwen Code's settings --------------------------------------------------------
 
 
-def signed_out(facts: Facts, method: str | None, chosen_by: ChosenBy, oauth_rung: Rung) -> Problem:
-    """The problem that names what was looked for and where."""
-    chain = facts.environment.chain
-    if chain.unreadable is not None and method != QWEN_OAUTH:
-        unreadable = chain.unreadable
-        return Problem(
-            Kind.ENV_UNREADABLE,
-            f"The .env file in force cannot be read: {unreadable.text}",
-            where=unreadable.file,
-            remedy="Make it a readable file, remove it, or switch to another method",
-            actions=[SWITCH],
-        )
-    if method == QWEN_OAUTH:
-        what = f"Signed out of qwen-oauth, the method chosen for this {chosen_by.value}: {oauth_rung.why}"
-        remedy = "Sign in again (qwen.auth.login, or `qwen-ls login qwen-oauth`), or switch to another method"
-        return Problem(
-            Kind.SIGNED_OUT, what, where=oauth_rung.place, remedy=remedy, actions=[SIGN_IN, SWITCH]
-        )
-    if method is not None and method != API_KEY:
-        remedy = f"Choose one of {', '.join(METHODS)} with qwen.auth.switch"
-        return Problem(
-            Kind.SIGNED_OUT, f"The chosen method {method} is not known", remedy=remedy, actions=[SWITCH]
-        )
-    return nothing_found(facts, method, chosen_by)
+def credential_of_stored(found: FoundKey | None, place: str) -> tuple[Credential | None, Rung]:
+    """A key from the keyring, used only with the base URL and model that were stored along."""
+    rung = Rung(API_KEY, place, Outcome.ABSENT, "no key is stored")
+    if found is None:
+        return None, rung
+    entry = found.entry
+    source = Source(SourceKind.KEYRING, file=str(entry))
+    rung = attrs.evolve(rung, source=source, fingerprint=entry.fingerprint, base_url=entry.base_url)
+    if found.secret is None:
+        return None, attrs.evolve(rung, outcome=Outcome.UNUSABLE, why=found.problem or "it cannot be read")
+    base = Value(entry.base_url, source, USER)
+    claim = Claim(found.secret, source, USER, base.text, base)
+    provider = provider_named(entry.provider) or provider_of_url(entry.base_url)
+    model = Value(entry.model, source, USER) if entry.model else default_model(provider)
+    why = "stored on purpose, with its own base URL"
+    return Credential(API_KEY, provider, claim, model), attrs.evolve(rung, outcome=Outcome.ACTIVE, why=why)
 
 
-def nothing_found(facts: Facts, method: str | None, chosen_by: ChosenBy) -> Problem:
-    """No key anywhere: name every variable and the files looked for."""
-    variables = ", ".join(p.key_variable for p in CATALOGUE if p.key_variable)
-    chain = facts.environment.chain
-    all_files = ", ".join(str(c.path) for c in chain.candidates)
-    files = f"{chain.file}, the first file found and so the only one read" if chain.file else all_files
-    what = (
-        f"Signed out of {API_KEY}, the method chosen for this {chosen_by.value}: no API key"
-        if method == API_KEY
-        else "Signed out: no API key and no cached sign-in"
+def credential_of_qwen_settings(facts: Facts) -> tuple[Credential | None, Rung]:
+    """The key that Qwen Code's own settings hold; the last resort."""
+    path, found = facts.qwen_settings_path, facts.qwen_key
+    rung = Rung(API_KEY, path, Outcome.ABSENT, "no key is set there")
+    if found is None:
+        return None, rung
+    if isinstance(found, str):
+        return None, attrs.evolve(rung, outcome=Outcome.UNUSABLE, why=found)
+    source = Source(SourceKind.SETTINGS, found.path, path)
+    provider = provider_of_url(found.base_url) if found.base_url else provider_of_key(found.key)
+    base = Value(found.base_url, source, USER) if found.base_url else default_url(provider)
+    claim = Claim(Secret(found.key), source, USER, base.text, base)
+    model = Value(found.model, source, USER) if found.model else default_model(provider)
+    credential = Credential(API_KEY, provider, claim, model)
+    rung = attrs.evolve(
+        rung,
+        outcome=Outcome.ACTIVE,
+        why=f"Qwen Code's own, {found.path}",
+        source=source,
+        fingerprint=credential.fingerprint,
+        base_url=credential.base_url,
     )
-    looked = f"looked for {variables} in the environment and in {files}"
-    remedy = "Sign in with Qwen, or set OPENAI_API_KEY (with OPENAI_BASE_URL and OPENAI_MODEL) in one of them"
-    return Problem(Kind.SIGNED_OUT, what, where=looked, remedy=remedy, actions=[SIGN_IN, SWITCH])
+    return credential, rung

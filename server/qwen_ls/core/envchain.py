@@ -1,6 +1,6 @@
 """Candidates in order -> the one `.env` file -> values that know where they came from.
 
-The order (behaviour, section 2): from the workspace folder's root up to the file system's root,
+The order: from the workspace folder's root up to the file system's root,
 `.qwen/.env` before `.env` in each directory; then the home files. The first file found is the only
 one read. What stands on the disk comes in through `look`, so that this stays a pure function.
 """

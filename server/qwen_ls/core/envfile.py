@@ -1,6 +1,6 @@
 """Text of a `.env` file -> bindings with line and problem.
 
-Reading is python-dotenv's parser without interpolation (behaviour: values are literal). The caps
+Reading is python-dotenv's parser without interpolation: values are literal. The caps
 come first, since that parser's cost grows with the square of a run of blanks. Then the text is read
 a second time, as Qwen Code's parser would read it: each line on which the two differ gets a warning.
 """

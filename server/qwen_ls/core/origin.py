@@ -1,6 +1,6 @@
 """Who may send which secret where: base URLs, and `authorize`, the one way a secret gets out.
 
-Behaviour, section 5. A key goes only to a base URL that its own tier names; mixing tiers needs the
+A key goes only to a base URL that its own tier names; mixing tiers needs the
 user's consent; a project file's own pair needs trust. Everything else here serves that decision.
 """
 

@@ -37,7 +37,9 @@ class Source:
             return f"the sign-in cached in {self.file}"
         if self.kind is SourceKind.DEFAULT:
             return f"the default of {self.file}"
-        return f"{self.kind.value} {self.file}" if self.file else self.kind.value
+        if self.kind is SourceKind.SETTINGS:
+            return f"{self.variable} in {self.file}"
+        return self.file or self.kind.value
 
 
 @attrs.frozen

@@ -107,3 +107,8 @@ def provider_of_url(base_url: str) -> Provider:
     """The provider whose base URL this is; CUSTOM for a host that the catalogue does not know."""
     plain = base_url.rstrip("/")
     return next((p for p in (*CATALOGUE, *LOCAL_SERVERS) if plain in p.base_urls), CUSTOM)
+
+
+def provider_named(id_: str) -> Provider | None:
+    """The provider of the catalogue with this id, local servers and `custom` among them."""
+    return next((p for p in (*CATALOGUE, *LOCAL_SERVERS, CUSTOM) if p.id == id_), None)

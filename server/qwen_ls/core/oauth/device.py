@@ -169,16 +169,16 @@ def parse_authorization(result: Reply | NoReply, issuer: Issuer) -> DeviceAuthor
     if not result.ok or "device_code" not in fields:
         raise login_failed(f"{host} did not start the sign-in: {describe(result)}")
     device_code, user_code = text_of(fields, "device_code"), text_of(fields, "user_code")
-    uri = text_of(fields, "verification_uri") or text_of(fields, "verification_uri_complete")
+    complete = uri_of(fields, "verification_uri_complete")
+    uri = uri_of(fields, "verification_uri") or complete
     if not (device_code and user_code and uri) or len(user_code) > LONGEST_CODE:
         raise login_failed(f"{host} answered the sign-in without device_code, user_code and verification_uri")
-    complete = text_of(fields, "verification_uri_complete") or uri
     expires_in = expiry_of(fields.get("expires_in"))
     return DeviceAuthorization(
         device_code,
         user_code,
         checked_uri(uri, issuer),
-        checked_uri(complete, issuer),
+        checked_uri(complete or uri, issuer),
         expires_in,
         interval_of(fields.get("interval"), expires_in),
     )
@@ -188,6 +188,12 @@ def text_of(fields: Mapping[str, Any], name: str) -> str:
     """A printable text field; empty for anything else."""
     value = fields.get(name)
     return value if isinstance(value, str) and value.isprintable() else ""
+
+
+def uri_of(fields: Mapping[str, Any], name: str) -> str:
+    """A text field that `checked_uri` will judge; empty for anything else."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def checked_uri(uri: str, issuer: Issuer) -> str:

@@ -1,4 +1,4 @@
-"""qwen_ls.core.credentials: the ladder, who chose the method, and what each rung says."""
+"""qwen_ls.core.ladder with credentials: who chose the method, which source wins, what each rung says."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from qwen_ls.core.credentials import (
     API_KEY,
     METHODS,
     QWEN_OAUTH,
-    ChosenBy,
     Credential,
     Facts,
     Outcome,
-    Resolution,
     Rung,
-    resolve,
 )
 from qwen_ls.core.envchain import (
     ABSENT,
@@ -30,6 +27,7 @@ from qwen_ls.core.envchain import (
 )
 from qwen_ls.core.envfile import parse_env
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.ladder import ChosenBy, Resolution, resolve
 from qwen_ls.core.oauth.token import CachedToken, Token
 from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision, Policy, WorkspaceTrust, authorize
 from qwen_ls.core.providers import CATALOGUE, KEY_VARIABLES, Provider

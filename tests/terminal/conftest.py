@@ -45,13 +45,15 @@ async def provider(provider_process: RunningProvider) -> RunningProvider:
     return provider_process
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+@pytest_asyncio.fixture(loop_scope="session")
+async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
     """An empty home and an empty folder beside it."""
     home, folder = tmp_path / "home", tmp_path / "work" / "project"
     home.mkdir()
     folder.mkdir(parents=True)
-    return Shell(home, folder.resolve())
+    running = Shell(home, folder.resolve())
+    yield running
+    await running.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

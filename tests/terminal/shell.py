@@ -82,6 +82,7 @@ class Shell:
 
     home: Path
     folder: Path
+    _started: list[asyncio.subprocess.Process] = attrs.field(factory=list, repr=False)
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         """All that a process inherits."""
@@ -100,7 +101,7 @@ class Shell:
         env: Mapping[str, str] = NOTHING,
     ) -> asyncio.subprocess.Process:
         """Start `qwen-ls` without a terminal."""
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *self.command(*arguments),
             cwd=cwd or self.folder,
             env=self.environment(env),
@@ -108,6 +109,15 @@ class Shell:
             stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
         )
+        self._started.append(process)
+        return process
+
+    async def close(self) -> None:
+        """End what a test that failed has left running."""
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     async def run(
         self, *arguments: str, stdin: bytes = b"", cwd: Path | None = None, env: Mapping[str, str] = NOTHING

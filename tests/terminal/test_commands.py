@@ -266,3 +266,19 @@ async def test_a_switch_refuses_to_lie(shell: Shell) -> None:
     done = await shell.run("switch", "no-such-method")
     assert (done.code, done.out) == (1, "")
     assert "qwen-oauth, api-key" in done.complaint
+
+
+async def test_a_refused_base_url_is_not_shown(shell: Shell) -> None:
+    """It may hold a password; a status names the variable instead."""
+    password = canary("a base URL's password")
+    variables = {
+        "OPENAI_API_KEY": canary("key"),
+        "OPENAI_BASE_URL": f"https://me:{password}@example.invalid/v1",
+    }
+    for arguments in (["status"], ["status", "--json"], ["explain"], ["doctor"], ["chat", "hi"], ["models"]):
+        done = await shell.run(*arguments, env=variables)
+        assert password not in done.out + done.err
+    assert (
+        "a refused one (environment variable OPENAI_BASE_URL)"
+        in (await shell.run("status", env=variables)).out
+    )

@@ -203,7 +203,7 @@ def values(credential: Credential) -> list[str]:
     """Each value of a credential with its source."""
     claim, model = credential.claim, credential.model
     return [
-        f"  base URL  {credential.base_url} ({claim.base_url.source})",
+        f"  base URL  {credential.base_url or 'a refused one'} ({claim.base_url.source})",
         f"  model     {model.text} ({model.source})" if model else "  model     the first that is listed",
         f"  key       {credential.fingerprint} ({claim.source})" if claim.secret else "  key       none",
     ]

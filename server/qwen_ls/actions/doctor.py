@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from qwen_ls.actions.resolve import stand
 from qwen_ls.core.intents import HttpRequest, Unreachable
@@ -54,8 +54,9 @@ async def reach(ports: Ports, base_url: str) -> str:
 
 
 def without_password(value: str) -> str:
-    """A proxy's address without its user and password."""
-    parts = urlsplit(value)
-    if "@" not in parts.netloc:
+    """A proxy's address without its user and password, also where it is no URL."""
+    head, at, host = value.rpartition("@")
+    if not at:
         return value
-    return f"{parts.scheme}://***@{parts.netloc.rpartition('@')[2]}"
+    scheme = re.match(r"[a-z0-9]{1,8}://", head)
+    return f"{scheme[0] if scheme else ''}***@{host}"

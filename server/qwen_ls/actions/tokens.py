@@ -115,7 +115,7 @@ class Tokens:
             newer = (await self.read()).token
             if newer is not None and newer.access_token != current.access_token:
                 return newer
-        code = error_code(result) or f"HTTP {result.status}"
+        code = current.refresh_token.blot(error_code(result)) or f"HTTP {result.status}"
         raise Problem(
             Kind.SIGNED_OUT,
             f"The Qwen sign-in has ended: the server refused to renew it ({code})",

@@ -251,7 +251,7 @@ def quote(refusal: Refusal, credential: Credential) -> str:
 def blot(text: str, credential: Credential) -> str:
     """Text from outside with the credential's own secret replaced by its fingerprint."""
     secret = credential.claim.secret
-    return text.replace(secret.reveal(), secret.fingerprint) if secret else text
+    return secret.blot(text) if secret else text
 
 
 def host(credential: Credential) -> str:

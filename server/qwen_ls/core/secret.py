@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import reduce
 from typing import NoReturn
+from urllib.parse import quote
 
 MUTE = "Secret(***)"
 FINGERPRINT_TAIL = 4  # characters shown at the end, as providers' own consoles do
@@ -36,6 +38,12 @@ class Secret:
         head = prefix[0] if prefix else ""
         tail = re.sub(r"[^\x21-\x7e]", "?", self._value[-FINGERPRINT_TAIL:])
         return f"{head}…{tail}"
+
+    def blot(self, text: str) -> str:
+        """Return `text` from outside with this secret, plain or URL-encoded, replaced by its fingerprint."""
+        shown = self.fingerprint
+        spellings = {self._value, quote(self._value, safe="", errors="replace")} - {""}
+        return reduce(lambda said, spelling: said.replace(spelling, shown), spellings, text)
 
     @property
     def digest(self) -> str:

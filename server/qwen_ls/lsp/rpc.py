@@ -94,8 +94,8 @@ def place_of(error: BaseException) -> str:
         frame = frame.tb_next
     if frame is None:
         return "an unknown place"
-    file = frame.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/qwen_ls/")[2]
-    return f"{file or 'a library'}:{frame.tb_lineno}"
+    _, ours, file = frame.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/qwen_ls/")
+    return f"{file}:{frame.tb_lineno}" if ours else "a library"
 
 
 def usable_id(message: Any) -> str | int | None:

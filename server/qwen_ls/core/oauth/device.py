@@ -23,6 +23,7 @@ from qwen_ls.core.oauth.token import (
     number,
 )
 from qwen_ls.core.origin import LONGEST_URL, parse_base_url
+from qwen_ls.core.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +100,7 @@ def poll(issuer: Issuer, authorization: DeviceAuthorization, verifier: str, dead
         yield Wait(min(interval * 2**failures, max(LONGEST_BACKOFF, interval)))
         result = yield PostForm(url, form, REQUEST_TIMEOUT)
         now = yield Now()
-        step = judge(result, url)
+        step = judge(result, url, (Secret(authorization.device_code), Secret(verifier)))
         if step == "token":
             return from_reply(result.json, now)
         if now >= deadline:
@@ -108,8 +109,11 @@ def poll(issuer: Issuer, authorization: DeviceAuthorization, verifier: str, dead
         interval += SLOW_DOWN_STEP if step == "slow_down" else 0
 
 
-def judge(result: Reply | NoReply, url: str) -> str:
-    """What one poll's answer means: token, pending, slow_down or failure; raises what ends the flow."""
+def judge(result: Reply | NoReply, url: str, sent: Sequence[Secret] = ()) -> str:
+    """What one poll's answer means: token, pending, slow_down or failure; raises what ends the flow.
+
+    The secrets that were `sent` are blotted out of the server's words.
+    """
     if isinstance(result, NoReply):
         return "failure"
     code = error_code(result)
@@ -127,7 +131,7 @@ def judge(result: Reply | NoReply, url: str) -> str:
         return "pending"
     if result.status >= SERVER_ERROR:
         return "failure"
-    raise login_failed(f"{host_of(url)} refused the sign-in: {describe(result)}")
+    raise login_failed(f"{host_of(url)} refused the sign-in: {describe(result, sent)}")
 
 
 def is_token(fields: Any) -> bool:
@@ -232,11 +236,14 @@ def interval_of(value: Any, expires_in: float) -> float:
     return min(max(DEFAULT_INTERVAL if seconds is None else seconds, SHORTEST_INTERVAL), expires_in)
 
 
-def describe(result: Reply) -> str:
-    """An error answer in words: the code, its description, the status."""
+def describe(result: Reply, sent: Sequence[Secret] = ()) -> str:
+    """An error answer in words: the code, its description, the status; without the secrets it repeats."""
     description = result.json.get("error_description") if isinstance(result.json, dict) else None
     words = [error_code(result), description if isinstance(description, str) else "", f"HTTP {result.status}"]
-    return one_line(", ".join(w for w in words if w))
+    text = ", ".join(w for w in words if w)
+    for secret in sent:
+        text = secret.blot(text)
+    return one_line(text)
 
 
 def host_of(url: str) -> str:

@@ -203,6 +203,8 @@ def test_a_line_both_read_alike_is_not_warned_of(text: str) -> None:
         ("A='1\n2'\nB=3", [("A", 1, "1\n2"), ("B", 3, "3")]),
         ("A=\"it's\nB='x'\nC=\"y\"", [("A", 1, "\"it's"), ("B", 2, "x"), ("C", 3, "y")]),
         ("A='x\\' # c", [("A", 1, "x\\")]),
+        ("A='x#y\\' # c", [("A", 1, "x#y\\")]),
+        ("A='x#y\\'z\\' # c", [("A", 1, "x#y\\'z\\")]),
         ("A:\nB=2", [("A", 1, "B=2")]),
         ("not a line\n# A=1\n=2", []),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -333,6 +335,20 @@ def test_a_model_that_is_not_there() -> None:
 def test_retry_after(text: str, seconds: float | None) -> None:
     """Seconds, fractions of them, and dates (RFC 9110 section 10.2.3); None where it says nothing usable."""
     assert retry_after({"retry-after": text}, NOW) == seconds
+
+
+def test_a_date_without_a_zone_is_utc_wherever_we_are() -> None:
+    """The old form of a date names no zone; the machine's own one is not meant."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "Etc/GMT+7"
+    time.tzset()
+    try:
+        assert retry_after({"retry-after": "Sun Nov  6 08:50:37 1994"}, NOW) == 60.0
+    finally:
+        os.environ.pop("TZ")
+        if before is not None:
+            os.environ["TZ"] = before
+        time.tzset()
 
 
 def test_retry_after_reads_a_date_by_the_servers_clock() -> None:

@@ -279,9 +279,9 @@ def test_refresh_is_ahead_of_expiry(whole: float, ahead: float) -> None:
     """min(300 s, lifetime/5) before the end, by ±10 % for processes that share the cache."""
     found = attrs.evolve(token(), expires_at=NOW + whole)
     cached = CachedToken("/c", found, written_at=NOW)
-    assert refresh_at(cached, found, 0.0) == pytest.approx(NOW + whole - ahead)
-    assert refresh_at(cached, found, 1.0) == pytest.approx(NOW + whole - ahead * 1.1)
-    assert refresh_at(cached, found, -1.0) == pytest.approx(NOW + whole - ahead * 0.9)
+    assert refresh_at(cached, found, 0.0) == pytest.approx(NOW + whole - ahead, abs=0.001)
+    assert refresh_at(cached, found, 1.0) == pytest.approx(NOW + whole - ahead * 1.1, abs=0.001)
+    assert refresh_at(cached, found, -1.0) == pytest.approx(NOW + whole - ahead * 0.9, abs=0.001)
 
 
 def test_refresh_without_a_date_of_writing() -> None:

@@ -14,7 +14,7 @@ from canary import canary
 from wire import Client, environment, server, uri
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from provider import Entry, RunningProvider
@@ -181,8 +181,9 @@ async def talking(
 async def closes_in_time(talk: Talk, text: str, stopped_at: float) -> Entry:
     """See the provider's socket closed within 250 ms of a stop sent at `stopped_at` (monotonic)."""
     entry = await talk.asked(text, lambda e: e["closed_at"] is not None)
-    assert entry["closed_at"] - stopped_at <= STOPS_WITHIN
-    assert entry["completed_at"] is None
+    assert entry["completed_at"] is None, entry
+    after = entry["closed_at"] - stopped_at
+    assert after <= STOPS_WITHIN, f"{after:.3f} s after the stop"
     return entry
 
 
@@ -192,6 +193,18 @@ async def reply_to(client: Client, data: bytes, id_: Any = None) -> dict[str, An
     client._waiting[id_] = future
     client.send_raw(data)
     return await asyncio.wait_for(future, 20.0)
+
+
+@contextlib.contextmanager
+def in_one_piece(client: Client) -> Iterator[None]:
+    """Send what is sent in this block by one write, so that the server reads it at once."""
+    pieces: list[bytes] = []
+    setattr(client, "send_raw", pieces.append)  # noqa: B010 - for this block
+    try:
+        yield
+    finally:
+        delattr(client, "send_raw")
+    client.send_raw(b"".join(pieces))
 
 
 def now() -> float:

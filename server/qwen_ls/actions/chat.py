@@ -68,10 +68,11 @@ class Turn:
 
     def stop(self) -> bool:
         """End the answer and keep what came; whether there was anything to end."""
-        if self.over or self.stopped or self.task is None or self.task.done():
+        if self.over or self.stopped or (self.task is not None and self.task.done()):
             return False
         self.stopped = True
-        self.task.cancel()
+        if self.task is not None:  # else it has not begun: Chats.run sees to it
+            self.task.cancel()
         return True
 
 

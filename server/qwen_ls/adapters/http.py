@@ -123,9 +123,8 @@ class HttpAdapter:
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         request = HttpRequest("POST", intent.url, headers, body)
         try:
-            return await asyncio.wait_for(self._form(request), intent.timeout)
-        except asyncio.TimeoutError:
-            return NoReply(Cause.TIMEOUT, f"no answer within {intent.timeout:.0f} s")
+            with Patience(intent.timeout):
+                return await self._form(request)
         except Unreachable as unreachable:
             return unreachable.reply
 

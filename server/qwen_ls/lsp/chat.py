@@ -181,7 +181,6 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     waits = twin or params.wait
     conversation = Conversation(session, world, turn, deltas)
     task = session.task(conversation.run(params.work_done_token, tell=not waits))
-    turn.task = task
     if not waits:
         return payloads.chat_result(turn, with_text=False)
     try:

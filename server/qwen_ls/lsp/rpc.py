@@ -260,10 +260,13 @@ class Protocol(LanguageServerProtocol):
         self._send_data(
             {"jsonrpc": "2.0", "id": id_, "method": method, "params": self._converter.unstructure(params)}
         )
+        future.add_done_callback(lambda answered: answered.cancelled() or answered.exception())
         try:
-            return await asyncio.wait_for(future, timeout)
-        except asyncio.TimeoutError:
-            raise NoAnswer(f"{method}: no answer in {timeout:.0f} s") from None
+            # Not wait_for: before Python 3.12 it loses a cancel that comes together with the answer.
+            done, _ = await asyncio.wait({future}, timeout=timeout)
+            if not done:
+                raise NoAnswer(f"{method}: no answer in {timeout:.0f} s")
+            return future.result()
         finally:
             if self._asked.pop(id_, None) is not None:  # nobody waits for it any more
                 self.notify(types.CANCEL_REQUEST, types.CancelParams(id=id_))

@@ -119,6 +119,17 @@ def test_a_command_that_there_is_not_would_be_seen() -> None:
     assert named_commands(text) == {"qwen.auth.gone", "qwen.gone.now", "qwen/gone", "qwen/gone/now"}
 
 
+def test_messages_name_only_commands_there_are() -> None:
+    """A remedy in the code never sends anybody to a command that is not in the contract."""
+    known = {c.name for c in contract.COMMANDS}
+    named = {
+        (path.name, name)
+        for path in PACKAGE.rglob("*.py")
+        for name in re.findall(r"\bqwen\.[a-z]+\.[a-zA-Z]+", path.read_text(encoding="utf-8"))
+    }
+    assert {n for n in named if n[1] not in known} == set()
+
+
 def command_lines(text: str) -> Iterator[list[str]]:
     """The arguments of each `qwen-ls …` that a page shows, up to a pipe, a redirection or a comment."""
     lines = [

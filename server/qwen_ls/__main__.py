@@ -43,7 +43,7 @@ def demo(argv: list[str]) -> None:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
-        print("qwen-ls demo needs the demo extra: pip install 'qwen-ls[demo]'", file=sys.stderr)  # noqa: T201
+        print("qwen-ls demo needs the demo extra: in the checkout, pip install '.[demo]'", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     sys.exit(run(argv))
 

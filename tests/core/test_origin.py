@@ -447,7 +447,7 @@ def test_a_remembered_no() -> None:
     """Rule 2: refused without a question; the message says how to change one's mind."""
     problem = refusal(claim(USER, OPENAI, EVIL, PROJECT), decided(Decision.DENY))
     assert "as you decided" in str(problem)
-    assert "qwen.trust.forget" in problem.remedy
+    assert "to be asked again" in problem.remedy
 
 
 def test_use_the_files_own_is_no_yes_to_sending_the_users() -> None:

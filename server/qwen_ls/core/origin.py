@@ -342,7 +342,8 @@ def require_consent(claim: Claim, base: BaseUrl, policy: Policy, *, mixed: bool)
             Kind.UNTRUSTED_ORIGIN,
             what + ", as you decided",
             where=key.file,
-            remedy="Change the base URL, or forget the decision with qwen.trust.forget",
+            remedy="Change the base URL, or put the key and its base URL into the same place; "
+            "to be asked again, remove the answer from state.json",
         )
     named = f"{claim.base_url.source} names {base.origin} as base URL"
     whose = f"the key {shown} from {claim.source}" if mixed else f"that file's key {shown} and your messages"

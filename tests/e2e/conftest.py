@@ -5,11 +5,11 @@ What is missing fails the test that needs it; nothing is skipped.
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import pytest
 
+from canary import canary
 from e2e.identity_provider import IdentityProvider, running_identity_provider
 from e2e.llama import Llama, running_llama
 from e2e.relay import Relay, running_relay
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 KEYS = 12  # the first is for an API key, the others are issued as access tokens
+BRIEF = 200
+
+
+def keys(of: str) -> list[str]:
+    """Keys that occur nowhere else."""
+    return [canary(f"key {number} of {of}") for number in range(KEYS)]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -27,8 +33,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def llama() -> Iterator[Llama]:
-    """A llama.cpp server for the whole run, with keys of 32 characters that occur nowhere else."""
-    with running_llama([secrets.token_hex(16) for _ in range(KEYS)], context=16384) as server:
+    """A llama.cpp server for the whole run, whose answers last: 8 s and 4 MB."""
+    with running_llama(keys("llama.cpp"), context=16384) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def brief_llama() -> Iterator[Llama]:
+    """Another one, whose answers end by themselves after `BRIEF` tokens: about 50 KB, a tenth of a second."""
+    with running_llama(keys("brief llama.cpp"), longest=BRIEF) as server:
         yield server
 
 

@@ -4,7 +4,8 @@ Authlib decides what is pending, too fast, denied, expired, rotated or invalid; 
 memory, one public client and one user. What Authlib leaves out is added: it ignores PKCE at the device
 endpoint, so the S256 challenge is stored there and its verifier demanded at the token endpoint.
 
-Prints one line of JSON, `{"port": N}`, when it listens. `GET /log` tells what was asked of it.
+Prints one line of JSON, `{"port": N}`, when it listens. `GET /log` tells what was asked of it; with
+`?error=CODE` the answer waits until something has been answered with that error.
 Access tokens are those of --access-token in that order, then random ones: the same list given to
 llama-server as its keys makes it accept exactly the tokens issued here (it knows no expiry).
 """
@@ -43,6 +44,7 @@ CLIENT_ID = "f0304373b74a44d2b584a3fb70ca9e56"
 SCOPE = "openid profile email model.completion"
 SLOW_DOWN_STEP = 5  # seconds, RFC 8628 section 3.5
 JITTER = 0.1  # seconds by which a poll may come early
+AWAITED_FOR = 20.0  # seconds that a request for the log may wait for an error
 USER = "the one user"
 
 
@@ -89,7 +91,7 @@ class Memory:
     credentials: dict[str, DeviceCredentialDict] = attrs.field(factory=dict)
     refresh_tokens: dict[str, RefreshToken] = attrs.field(factory=dict)
     log: list[dict[str, Any]] = attrs.field(factory=list)
-    lock: threading.Lock = attrs.field(factory=threading.Lock)
+    lock: threading.Condition = attrs.field(factory=threading.Condition)  # notified of each log entry
 
 
 def device_endpoint(memory: Memory, options: argparse.Namespace) -> type:
@@ -205,6 +207,7 @@ def create_app(options: argparse.Namespace) -> Flask:
         entry = {"path": request.path, "grant_type": request.form.get("grant_type")}
         error = (response.get_json(silent=True) or {}).get("error")
         memory.log.append({**entry, "status": response.status_code, "error": error, "at": time.monotonic()})
+        memory.lock.notify_all()
         return response
 
     @app.post("/api/v1/oauth2/device/code")
@@ -237,7 +240,13 @@ def create_app(options: argparse.Namespace) -> Flask:
 
     @app.get("/log")
     def log() -> Response:
-        return jsonify(memory.log)
+        awaited = request.args.get("error")
+        with memory.lock:
+            memory.lock.wait_for(
+                lambda: awaited is None or any(entry["error"] == awaited for entry in memory.log),
+                AWAITED_FOR,
+            )
+            return jsonify(memory.log)
 
     return app
 

@@ -16,7 +16,7 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-START_DEADLINE, STOP_DEADLINE = 30.0, 5.0  # seconds
+START_DEADLINE, STOP_DEADLINE, LOG_TIMEOUT = 30.0, 5.0, 25.0  # seconds
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -45,6 +45,12 @@ class IdentityProvider:
         """Return what it was asked, all or one grant's, in order: {path, grant_type, status, error, at}."""
         entries: list[dict[str, Any]] = httpx.get(f"{self.base_url}/log").raise_for_status().json()
         return [entry for entry in entries if grant_type in (None, entry["grant_type"])]
+
+    def until(self, error: str) -> None:
+        """Wait until it has answered something with this error; it gives up after 20 s."""
+        reply = httpx.get(f"{self.base_url}/log", params={"error": error}, timeout=LOG_TIMEOUT)
+        errors = [entry["error"] for entry in reply.raise_for_status().json()]
+        assert error in errors, f"no {error} among {errors}"
 
 
 @contextmanager

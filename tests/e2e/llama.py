@@ -6,6 +6,7 @@ privilege, and takes nothing from the machine's own libraries.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 STORE = Path(__file__).resolve().parents[2] / ".e2e"
 START_DEADLINE, STOP_DEADLINE = 60.0, 10.0  # seconds; it starts in 0.2 on an idle machine
+IDLE_DEADLINE = 2.0  # seconds; an unending answer takes about 8
 POLL = 0.02
+SEED = 42  # so that the same messages get the same answer
 
 
 @attrs.frozen
@@ -33,16 +36,33 @@ class Llama:
     origin: str
     api_keys: tuple[str, ...]
     alias: str
+    longest: int  # tokens of an answer; -1: no limit
 
     @property
     def base_url(self) -> str:
         """What a user writes into OPENAI_BASE_URL."""
         return f"{self.origin}/v1"
 
+    def answer(self, *messages: dict[str, str]) -> str:
+        """What it says to these messages; its seed makes it say the same each time."""
+        reply = httpx.post(
+            f"{self.base_url}/chat/completions",
+            headers={"Authorization": f"Bearer {self.api_keys[0]}"},
+            json={"model": self.alias, "messages": messages},
+        )
+        text: str = reply.raise_for_status().json()["choices"][0]["message"]["content"]
+        return text
+
     def busy_slots(self) -> int:
         """How many answers it is generating now."""
         reply = httpx.get(f"{self.origin}/slots", headers={"Authorization": f"Bearer {self.api_keys[0]}"})
         return sum(bool(slot["is_processing"]) for slot in reply.raise_for_status().json())
+
+    async def falls_idle(self) -> None:
+        """See it give every slot up, long before an unending answer could have ended."""
+        deadline = time.monotonic() + IDLE_DEADLINE
+        while await asyncio.to_thread(self.busy_slots):  # the loop stays free: the relay runs on it
+            assert time.monotonic() < deadline, "llama.cpp went on generating"
 
 
 @contextmanager
@@ -52,16 +72,18 @@ def running_llama(
     alias: str = "qwen3-coder-plus",
     context: int = 4096,
     slots: int = 2,
+    longest: int = -1,
 ) -> Iterator[Llama]:
     """Run a server that accepts these keys and answers as the model `alias`.
 
-    An answer goes on until the client's `max_tokens`, or until its slot's `context` tokens are full:
-    about 250 bytes of stream and half a millisecond for each. Raises RuntimeError with the end of the
+    An answer goes on until the client's `max_tokens`, the server's own limit `longest` (-1: none), or
+    until its slot's `context` tokens are full: about 250 bytes of stream and half a millisecond for each.
+    Raises RuntimeError with the end of the
     server's own log if it does not come up; a missing installation is one such error.
     """
     keys = (api_keys,) if isinstance(api_keys, str) else tuple(api_keys)
     port = free_port()
-    llama = Llama(origin=f"http://127.0.0.1:{port}", api_keys=keys, alias=alias)
+    llama = Llama(origin=f"http://127.0.0.1:{port}", api_keys=keys, alias=alias, longest=longest)
     options = {
         "--model": STORE / "tiny.gguf",
         "--host": "127.0.0.1",
@@ -69,7 +91,9 @@ def running_llama(
         "--alias": alias,
         "--ctx-size": context * slots,  # shared out evenly
         "--parallel": slots,
-        "--threads": 2,
+        "--predict": longest,
+        "--seed": SEED,
+        "--threads": 1,  # two would wait for each other at every layer, 50 times as long on a busy machine
     }
     arguments = [str(word) for option in options.items() for word in option]
     loader, directories = runtime()

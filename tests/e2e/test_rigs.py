@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -94,7 +93,7 @@ async def test_relay_sees_a_stop_before_the_headers(llama: Llama, relay: Relay) 
         left = time.monotonic()
     assert await relay.client_closed() - left < STOP_LIMIT
     assert relay.connections[0].bytes_down == 0
-    await falls_idle(llama)
+    await llama.falls_idle()
 
 
 async def test_relay_sees_a_stop_in_mid_stream(llama: Llama, relay: Relay) -> None:
@@ -108,7 +107,7 @@ async def test_relay_sees_a_stop_in_mid_stream(llama: Llama, relay: Relay) -> No
     left = time.monotonic()
     await stream.aclose()  # type: ignore[attr-defined]
     assert await relay.client_closed() - left < STOP_LIMIT
-    await falls_idle(llama)
+    await llama.falls_idle()
 
 
 async def test_relay_sees_a_stop_while_stalled(llama: Llama, relay: Relay) -> None:
@@ -123,7 +122,7 @@ async def test_relay_sees_a_stop_while_stalled(llama: Llama, relay: Relay) -> No
     await stream.aclose()  # type: ignore[attr-defined]
     assert await relay.client_closed() - left < STOP_LIMIT
     assert relay.connections[0].bytes_down == 5000
-    await falls_idle(llama)
+    await llama.falls_idle()
 
 
 async def test_relay_makes_a_stream_last(llama: Llama, relay: Relay) -> None:
@@ -139,13 +138,6 @@ async def test_relay_makes_a_stream_last(llama: Llama, relay: Relay) -> None:
     pieces += [data async for data in stream]
     assert b"".join(pieces).endswith(b"data: [DONE]\n\n")
     assert time.monotonic() - started >= chat.received / 20_000
-
-
-async def falls_idle(llama: Llama) -> None:
-    """See llama.cpp give the slot up long before the answer could have ended."""
-    deadline = time.monotonic() + 2
-    while await asyncio.to_thread(llama.busy_slots):  # the loop stays free: the relay runs on it
-        assert time.monotonic() < deadline, "llama.cpp went on generating"
 
 
 def start_sign_in(provider: IdentityProvider) -> dict[str, Any]:

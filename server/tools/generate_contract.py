@@ -63,7 +63,7 @@ CODES: dict[int, str] = {
     -32803: "RequestFailed: the command failed; `data` is an [`ErrorData`](#errordata).",
     -32800: "RequestCancelled: `$/cancelRequest` ended the request; `data` as above, with kind `cancelled`.",
     -32602: "InvalidParams: bad arguments; `data.problems[]` names each field by its path.",
-    -32601: "MethodNotFound: there is no such request or command.",
+    -32601: "MethodNotFound: there is no such request (an unknown command is InvalidParams).",
     -32600: "InvalidRequest: JSON, but no request that may be made now.",
     -32700: "ParseError: a bad frame; `id` is null, and the connection goes on.",
     -32002: "ServerNotInitialized: a request came before `initialize`.",

@@ -310,12 +310,22 @@ async def test_json_in_place_of_a_stream(talk: Talk, finish_reason: str, stop_re
 )
 async def test_spelling_of_a_stream(talk: Talk, fault: dict[str, Any]) -> None:
     """However a stream is cut and spelt, the answer is the same."""
-    reply = "Grüße an 世界 🎉 und\n\ndata: zurück\r\nEnde"
+    reply = "Grüße an 世界 🎉 und\n\ndata: zurück\nEnde"
     await talk.provider.configure(reply=reply)
     await talk.provider.fault("chat", **fault)
     result = await talk.send(unique("hello"))
     assert (result["text"], result["stopReason"]) == (reply, "end_turn")
     assert result["usage"]["completionTokens"] > 0
+
+
+async def test_an_answer_is_text_alone(talk: Talk) -> None:
+    """Escape sequences, control characters and marks that turn a line around do not reach the editor."""
+    await talk.provider.configure(
+        reply="a\x1b[31mred\x1b[0m\r\n\ttab\x07 \u202eturned\u2066", reasoning="b\x1b]8;;x"
+    )
+    answer = await talk.send(unique("hello"))
+    assert answer["text"] == "a[31mred[0m\n\ttab turned"
+    assert answer["reasoning"] == "b]8;;x"
 
 
 @pytest.mark.parametrize(

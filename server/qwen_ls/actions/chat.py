@@ -23,7 +23,7 @@ from qwen_ls.core.chat import (
     encode_request,
 )
 from qwen_ls.core.credentials import QWEN_OAUTH
-from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.errors import Kind, Problem, strip_control
 from qwen_ls.core.intents import Cut, Unreachable
 from qwen_ls.core.replies import (
     MAX_ANSWER,
@@ -231,7 +231,8 @@ class Chats:
 
 
 def take(turn: Turn, delta: Delta, sink: Sink) -> None:
-    """Keep a delta and pass it on."""
+    """Keep a delta and pass it on, as text alone: nothing in it moves a cursor or turns a line around."""
+    delta = Delta(strip_control(delta.text), strip_control(delta.reasoning))
     if delta.text:
         turn.text.append(delta.text)
     if delta.reasoning:

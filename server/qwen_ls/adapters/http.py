@@ -107,7 +107,7 @@ class HttpAdapter:
             with Patience(timeouts.connect + timeouts.first_byte):
                 response = await client.send(outgoing, stream=True)
         except httpx.HTTPError as error:
-            raise Unreachable(explain(error)) from None
+            raise Unreachable(explain(error, proxied=self.proxy_for(request.url) is not None)) from None
         except (httpx.InvalidURL, UnicodeError):
             raise Unreachable(NoReply(Cause.DNS, "the address is not a valid one")) from None
         exchange = HttpExchange(response, timeouts)
@@ -239,8 +239,11 @@ class HttpExchange:
             raise
 
 
-def explain(error: httpx.HTTPError) -> NoReply:
-    """What an httpx exception means, without its text, which may hold a URL's password."""
+def explain(error: httpx.HTTPError, *, proxied: bool = False) -> NoReply:
+    """What an httpx exception means, without its text, which may hold a URL's password.
+
+    `proxied`: it was the proxy that no connection could be made to.
+    """
     import httpx  # noqa: PLC0415 - loaded by now
 
     if isinstance(error, httpx.ProxyError):
@@ -248,9 +251,11 @@ def explain(error: httpx.HTTPError) -> NoReply:
     if isinstance(error, httpx.TimeoutException):
         return NoReply(Cause.TIMEOUT, "no connection in time")
     found = next((r for c in causes(error) if (r := explain_cause(c)) is not None), None)
+    refused = isinstance(error, httpx.ConnectError)
+    if proxied and refused and (found is None or found.cause is Cause.DNS):
+        return NoReply(Cause.PROXY, "the proxy could not be reached")
     if found is not None:
         return found
-    refused = isinstance(error, httpx.ConnectError)
     return NoReply(
         Cause.REFUSED, "nothing accepts connections there" if refused else "it closed the connection"
     )

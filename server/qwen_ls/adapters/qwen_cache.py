@@ -108,7 +108,7 @@ class QwenCache:
         self._clear_stale()
         if os.path.lexists(self._inner):
             return False
-        self._last.write_text(mine, encoding="ascii")  # before it stands there: a crash is covered
+        write_private(self._last, mine)  # before it stands there: a crash is covered
         try:
             descriptor = os.open(self._inner, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -143,6 +143,13 @@ class QwenCache:
         with contextlib.suppress(OSError):
             if read_regular(self._inner, MAX_LOCK_BYTES) == mine.encode("ascii"):
                 self._inner.unlink()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a small file that only its owner may read; a torn one is as good as none."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
 
 
 def try_acquire(lock: FileLock) -> bool:

@@ -88,7 +88,7 @@ class Output:
         """A piece of an answer; its reasoning is shown to a person and to nobody else."""
         if delta.reasoning and self.err is not None and self.err.isatty():
             self._is_inside_thought = True
-            thought = strip_control(delta.reasoning)
+            thought = delta.reasoning
             self._aside(thought if os.environ.get("NO_COLOR") else f"{DIM}{thought}{PLAIN}")
         if delta.text:
             self._end_thought()

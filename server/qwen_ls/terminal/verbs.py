@@ -19,7 +19,7 @@ from qwen_ls.actions.resolve import Standing, stand
 from qwen_ls.actions.switch import USER_TARGET, switch
 from qwen_ls.core.chat import StopReason
 from qwen_ls.core.credentials import QWEN_OAUTH
-from qwen_ls.core.errors import Kind, Problem, one_line, strip_control
+from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.origin import parse_base_url
 from qwen_ls.terminal.output import Output, Quiet
 
@@ -114,7 +114,7 @@ def whole(turn: Turn) -> dict[str, Any]:
     wire: dict[str, Any] = payloads.to_wire(payloads.chat_result(turn, with_text=False))
     for name, pieces in (("text", turn.text), ("reasoning", turn.reasoning)):
         if pieces or name == "text":
-            wire[name] = strip_control("".join(pieces))
+            wire[name] = "".join(pieces)
     return wire
 
 

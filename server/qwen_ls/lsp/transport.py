@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 PIECE = 64 * 1024  # bytes; what a pipe holds on Linux
 MAX_QUEUED = 64 * 1024 * 1024  # bytes a client may leave unread; four of the largest frames
 
-# The parts of the two seconds that an editor may have to wait for us, in seconds.
-CLOSE_S = 1.0  # for the server to end what runs
+# The parts of the two seconds that an editor may have to wait for us, in seconds. What they leave over is
+# for a busy machine.
+CLOSE_S = 0.8  # for the server to end what runs
 FLUSH_S = 0.3  # for the client to read what is queued
 STREAMS_S = 0.1  # for stdout and stderr of our own, whose reader may be stuck as well
-LEAVE_S = 1.4  # from the end of the connection to leaving without any of these
+LEAVE_S = 1.2  # from the end of the connection to leaving without any of these
 PARENT_S = 0.2  # between two looks at the parent, where the system cannot report its end
 
 _log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class Stdio:
     ) -> None:
         """Call `receive` in this loop with each frame until the connection ends; then await `aclose`.
 
-        `aclose` runs in a task of its own and has a second: what it has not ended by then is left behind.
+        `aclose` runs in a task of its own and has CLOSE_S: what it has not ended by then is left behind.
         """
         self._loop = asyncio.get_running_loop()
         if self._is_over.is_set():  # before there was a loop to tell
@@ -186,7 +187,7 @@ class Stdio:
         Only an ancestor of ours is: from inside a container, or over a remote shell, the number may name
         nothing here, or something else.
         """
-        if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 1:
+        if not isinstance(pid, int) or pid <= 1:
             return False
         wait = _end_of(pid)
         if wait is not None:
@@ -218,14 +219,14 @@ class Stdio:
 
 def _take_stdio() -> tuple[int, int]:
     """Move stdin and stdout to descriptors that no child inherits; put nothing and stderr in their place."""
+    for fd in (0, 1):
+        os.fstat(fd)  # or else one of the next calls would put something of its own there
+    null = os.open(os.devnull, os.O_RDWR)  # number 2, in stderr's place, if we were started without one
     taken = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
-    try:
-        os.dup2(2, 1)
-    except OSError:  # started without a stderr
-        os.dup2(null, 1)
-    os.close(null)
+    os.dup2(2, 1)
+    if null != 2:  # noqa: PLR2004 - stderr
+        os.close(null)
     for fd in taken:
         if sys.platform == "win32":
             import msvcrt  # noqa: PLC0415 - exists there alone

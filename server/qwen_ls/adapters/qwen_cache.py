@@ -14,6 +14,7 @@ import time
 import uuid
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -24,7 +25,6 @@ from qwen_ls.core.oauth.token import MAX_CACHE_BYTES, CachedToken, Token, encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
 CACHE_NAME = "oauth_creds.json"
 LOCK_NAME = "oauth_creds.lock"
@@ -61,9 +61,11 @@ class QwenCache:
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """Hold both locks. Raises TimeoutError after 40 s."""
+        """Hold both locks. Raises TimeoutError after 40 s.
+
+        Where a lock's folder takes no file, that lock is done without: signing in still works there.
+        """
         deadline = time.monotonic() + WAIT_AT_MOST
-        make_private_folder(self.state_folder)
         ours = FileLock(self.state_folder / "oauth.lock", thread_local=False, mode=0o600)
         while not await in_thread(partial(try_acquire, ours)):
             await pause(deadline)
@@ -104,15 +106,20 @@ class QwenCache:
 
     def _take_inner(self, mine: str) -> bool:
         """Try to create Qwen Code's lock file, once a stale one is cleared away."""
-        make_private_folder(self.folder)
         self._clear_stale()
         if os.path.lexists(self._inner):
             return False
+<<<<<<< Updated upstream
         write_private(self._last, mine)  # before it stands there: a crash is covered
+=======
+        with contextlib.suppress(OSError):  # before it stands there: a crash is covered
+            self._last.write_text(mine, encoding="ascii")
+>>>>>>> Stashed changes
         try:
+            make_private_folder(self.folder)
             descriptor = os.open(self._inner, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return False
+        except OSError:
+            return not os.path.lexists(self._inner)
         try:
             os.write(descriptor, mine.encode("ascii"))
         finally:
@@ -153,11 +160,14 @@ def write_private(path: Path, text: str) -> None:
 
 
 def try_acquire(lock: FileLock) -> bool:
-    """One attempt at our own lock."""
+    """One attempt at our own lock; true as well where there can be none."""
     try:
+        make_private_folder(Path(lock.lock_file).parent)
         lock.acquire(blocking=False)
     except Timeout:
         return False
+    except OSError:
+        return True
     return True
 
 

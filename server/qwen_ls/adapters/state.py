@@ -64,7 +64,7 @@ class StateFile:
         await in_thread(partial(self._change, change))
 
     def _load(self) -> dict[str, Any]:
-        """The file's object; an unreadable file counts as empty and is kept until it is replaced."""
+        """The file's object; a file that is none of ours counts as empty and is kept until it is replaced."""
         try:
             status = self.path.stat()
             signature = (status.st_ino, status.st_size, status.st_mtime_ns)
@@ -74,7 +74,7 @@ class StateFile:
             state = json.loads(data or b"{}")
         except (OSError, ValueError, RecursionError):
             return {}
-        state = state if isinstance(state, dict) else {}
+        state = state if is_state(state) else {}
         self._cache = signature, state
         return state
 
@@ -88,6 +88,17 @@ class StateFile:
             change(state)
             state["version"] = 1
             replace_private(self.path, json.dumps(state, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def is_state(found: Any) -> bool:
+    """Whether JSON has the shape that this module writes; fields of a later version may stand beside it."""
+    if not isinstance(found, dict) or not isinstance(found.get("decisions", []), list):
+        return False
+    choices = found.get("choices", {})
+    if not isinstance(choices, dict) or not isinstance(choices.get("folders", {}), dict):
+        return False
+    methods = (*choices.get("folders", {}).values(), choices.get("user", ""))
+    return all(isinstance(method, str) for method in methods)
 
 
 def section(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:

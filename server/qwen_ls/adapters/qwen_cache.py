@@ -109,12 +109,8 @@ class QwenCache:
         self._clear_stale()
         if os.path.lexists(self._inner):
             return False
-<<<<<<< Updated upstream
-        write_private(self._last, mine)  # before it stands there: a crash is covered
-=======
-        with contextlib.suppress(OSError):  # before it stands there: a crash is covered
-            self._last.write_text(mine, encoding="ascii")
->>>>>>> Stashed changes
+        with contextlib.suppress(OSError):
+            write_private(self._last, mine)  # before it stands there: a crash is covered
         try:
             make_private_folder(self.folder)
             descriptor = os.open(self._inner, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -160,22 +160,26 @@ def write_env(folder: Path, provider: RunningProvider, model: str | None = MODEL
     return uri(folder)
 
 
-@contextlib.asynccontextmanager
-async def talking(
-    root: Path, provider: RunningProvider, options: Any = None, **variables: str
-) -> AsyncIterator[Talk]:
-    """A server in a home of its own below `root`, initialized, and its client."""
-    names = ("keyed", "modelless", "empty")
-    folders = [root / "work" / name for name in names]
+async def set_out(
+    root: Path, client: Client, provider: RunningProvider, options: Any = None, **more: Any
+) -> Talk:
+    """Make the folders below `root` and initialize a server with them."""
+    folders = [root / "work" / name for name in ("keyed", "modelless", "empty")]
     keyed = write_env(folders[0], provider)
     modelless = write_env(folders[1], provider, None)
     folders[2].mkdir()
-    env = environment(root / "home", QWEN_LS_OAUTH_BASE_URL=provider.issuer, **variables)
+    await client.initialize(*folders, options=options, **more)
+    talk = Talk(client, provider, keyed, modelless, uri(folders[2]))
+    await talk.usual()
+    return talk
+
+
+@contextlib.asynccontextmanager
+async def talking(root: Path, provider: RunningProvider, options: Any = None) -> AsyncIterator[Talk]:
+    """A server in a home of its own below `root`, initialized, and its client."""
+    env = environment(root / "home", QWEN_LS_OAUTH_BASE_URL=provider.issuer)
     async with server(env, cwd=root) as client:
-        await client.initialize(*folders, options=options)
-        talk = Talk(client, provider, keyed, modelless, uri(folders[2]))
-        await talk.usual()
-        yield talk
+        yield await set_out(root, client, provider, options)
 
 
 async def closes_in_time(talk: Talk, text: str, stopped_at: float) -> Entry:

@@ -98,6 +98,12 @@ class Logins:
         found = [f for f in self._flights.values() if login_id is None or f.id == login_id]
         return any([login.cancel() for login in found])  # noqa: C419 - each is cancelled, not only the first
 
+    async def aclose(self, patience: float) -> None:
+        """End every sign-in; each has `patience` seconds to let go of what it holds."""
+        tasks = {login.task for login in self._flights.values() if login.cancel()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience)
+
     async def _sign_in(
         self,
         login_id: str,

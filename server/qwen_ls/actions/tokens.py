@@ -85,6 +85,16 @@ class Tokens:
             raise locked() from None
         return await self._explain(result, current)
 
+    async def aclose(self, patience: float) -> None:
+        """End a refresh that is under way, so that no lock stays behind.
+
+        It has `patience` seconds to end well: its refresh token may be spent, and the new one on its way.
+        """
+        if self._flight is not None and not self._flight.done():
+            await asyncio.wait({self._flight}, timeout=patience)
+            self._flight.cancel()
+            await asyncio.wait({self._flight}, timeout=patience)
+
     def _is_newer(self, current: Token, seen: Token, rejected: Secret | None) -> bool:
         changed = current.access_token not in (seen.access_token, rejected)
         return changed and self._ports.clock.now() < current.expires_at

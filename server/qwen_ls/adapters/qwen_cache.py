@@ -67,18 +67,16 @@ class QwenCache:
         """
         deadline = time.monotonic() + WAIT_AT_MOST
         ours = FileLock(self.state_folder / "oauth.lock", thread_local=False, mode=0o600)
-        while not await in_thread(partial(try_acquire, ours)):
-            await pause(deadline)
         mine = str(uuid.uuid4())
         try:
-            while not await in_thread(partial(self._take_inner, mine)):
+            while not await finished(partial(try_acquire, ours)):
                 await pause(deadline)
-            try:
-                yield
-            finally:
-                await in_thread(partial(self._drop_inner, mine))
+            while not await finished(partial(self._take_inner, mine)):
+                await pause(deadline)
+            yield
         finally:
-            ours.release()
+            await in_thread(partial(self._drop_inner, mine))
+            ours.release()  # nothing happens if it is not held
 
     def _read(self) -> CachedToken:
         path = str(self.path)
@@ -186,3 +184,13 @@ async def pause(deadline: float) -> None:
 async def in_thread(work: Callable[[], Result]) -> Result:
     """Run blocking file work off the event loop."""
     return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+async def finished(work: Callable[[], Result]) -> Result:
+    """Run file work that a cancel does not leave half done: the cancel comes when it has ended."""
+    working = asyncio.ensure_future(in_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working})
+        raise

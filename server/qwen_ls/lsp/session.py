@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 PUBLISH_AFTER = 0.05  # seconds; what changes together is told together
+PATIENCE = 0.25  # seconds for what runs to end, each time: an editor waits two for us in all
 log = logging.getLogger("qwen_ls")
 
 
@@ -103,9 +104,10 @@ class Session:
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=0.5)
-        if self._world is not None:
-            await self._world.ports.http.aclose()
+            await asyncio.wait(self._tasks, timeout=PATIENCE)
+        if (world := self._world) is not None:
+            await asyncio.gather(world.logins.aclose(PATIENCE), world.tokens.aclose(PATIENCE))
+            await world.ports.http.aclose()
 
     # --- status -----------------------------------------------------------------------------------
 

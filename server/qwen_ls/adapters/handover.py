@@ -10,26 +10,24 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
-import shutil
 import stat
 import time
 from typing import TYPE_CHECKING
 
 import attrs
-from filelock import FileLock, Timeout
-
-from qwen_ls.adapters.files import PRIVATE_FOLDER, make_private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from filelock import FileLock
 
 FOLDER = re.compile(r"qwen-ls-[0-9a-f]{32}")
 FILE = re.compile(r"[A-Za-z0-9_-]{32}")
 LOCK = ".lock"
 MAX_BYTES = 8 * 1024
 GRACE = 60.0  # seconds that a new folder has to get its lock
+PRIVATE = 0o700
 OTHERS = 0o077  # the mode bits of group and others
 HAS_OWNERS = hasattr(os, "geteuid")  # not on Windows, where modes say nothing either
 FLAGS = (
@@ -59,9 +57,9 @@ class Handover:
         base = self._runtime()
         if base is None:
             base = self.state_folder
-            make_private_folder(base)
-        folder = base / f"qwen-ls-{secrets.token_hex(16)}"
-        folder.mkdir(mode=PRIVATE_FOLDER)
+            base.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        folder = base / f"qwen-ls-{os.urandom(16).hex()}"
+        folder.mkdir(mode=PRIVATE)
         self.folder = folder
         return folder
 
@@ -97,7 +95,7 @@ class Handover:
                 self._held.release()
             self._held = None
         if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_tree(self.folder)
             self.folder = None
 
     def sweep(self) -> int:
@@ -172,8 +170,17 @@ def drop(path: Path) -> bool:
     return True
 
 
+def remove_tree(folder: Path) -> None:
+    """Delete a folder with whatever is in it, as far as that is possible. Follows no link."""
+    from shutil import rmtree  # noqa: PLC0415 - not needed on the way to `initialize`
+
+    rmtree(folder, ignore_errors=True)
+
+
 def take_lock(folder: Path) -> FileLock | None:
     """The lock in a folder, taken; None if it is held, or cannot be."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - not needed on the way to `initialize`
+
     lock = FileLock(folder / LOCK, thread_local=False, mode=0o600)
     try:
         lock.acquire(blocking=False)
@@ -195,5 +202,5 @@ def sweep_one(folder: Path) -> bool:
     if lock is None:
         return False
     lock.release()  # it was free, so its server is gone; Windows deletes no open file
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     return not folder.exists()

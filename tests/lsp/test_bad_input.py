@@ -164,6 +164,16 @@ async def test_looking_at_a_directory_keeps_no_descriptor(stage: Stage) -> None:
     assert open_files(stage.client.process.pid) < before + 15
 
 
+async def test_a_broken_cache_that_nobody_chose_is_named_too(stage: Stage) -> None:
+    """With no key either, the line says what is wrong with the cached sign-in, not that there is none."""
+    (stage.scene.home / ".qwen" / ".env").unlink()
+    stage.scene.cache.write_bytes(b'{"access_token": "tr')
+    await stage.client.command("qwen.auth.logout", method="api-key")
+    error = await failure_of(chat(stage.client))
+    assert (error.kind, str(stage.scene.cache) in error.message) == ("signed-out", True)
+    assert "not JSON" in error.message
+
+
 # --- files: .env ------------------------------------------------------------------------------------------
 
 BAD_ENV_FILES: dict[str, Callable[[Path], None]] = {

@@ -148,8 +148,8 @@ def signed_out(facts: Facts, method: str | None, chosen_by: ChosenBy, rungs: Seq
         return Problem(
             Kind.SIGNED_OUT, f"The chosen method {method} is not known", remedy=remedy, actions=[SWITCH]
         )
-    locked = next((r for r in rungs if r.outcome is Outcome.UNUSABLE and r.method == API_KEY), None)
-    return nothing_found(facts, method, chosen_by, locked)
+    broken = (r for r in rungs if r.outcome is Outcome.UNUSABLE and method in {None, r.method})
+    return nothing_found(facts, method, chosen_by, next(broken, None))
 
 
 def nothing_found(facts: Facts, method: str | None, chosen_by: ChosenBy, unusable: Rung | None) -> Problem:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from qwen_ls.core.chat import Delta
     from qwen_ls.core.envchain import EnvChain
-    from qwen_ls.core.intents import HttpRequest, NoReply, PostForm, Reply
+    from qwen_ls.core.intents import HttpRequest, NoReply, PostForm, PostJson, Reply
     from qwen_ls.core.oauth.device import DeviceAuthorization
     from qwen_ls.core.oauth.token import CachedToken, Token
     from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision
@@ -66,11 +66,32 @@ class Http(Protocol):
     async def post_form(self, intent: PostForm) -> Reply | NoReply:
         """One form exchange with an authorization server."""
 
+    async def post_json(self, intent: PostJson) -> Reply | NoReply:
+        """The same with a body of JSON."""
+
     def warm(self) -> None:
         """Load what the first request needs; for a worker thread."""
 
     async def aclose(self) -> None:
         """Close what is kept open."""
+
+
+class Redirect(Protocol):
+    """A loopback redirect that is listening (RFC 8252 section 7.3)."""
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where the browser shall come back to; it ends in the sign-in's state."""
+
+    async def wait(self, seconds: float) -> Mapping[str, str] | None:
+        """The query parameters of the one answer, or None when time is up; listens no longer then."""
+
+
+class Redirects(Protocol):
+    """Where redirects come from."""
+
+    def open(self, state: str) -> AbstractAsyncContextManager[Redirect]:
+        """Listen for the answer to the sign-in with this state. Raises Problem(login-failed)."""
 
 
 class EnvFiles(Protocol):

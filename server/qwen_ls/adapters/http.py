@@ -6,6 +6,7 @@ httpx is imported on first use or by `warm`, since it costs more than the rest o
 from __future__ import annotations
 
 import asyncio
+import json
 import platform
 import socket
 import ssl
@@ -20,7 +21,7 @@ from typing_extensions import Self
 
 from qwen_ls import __version__
 from qwen_ls.core.errors import Cause
-from qwen_ls.core.intents import Cut, HttpRequest, NoReply, PostForm, Reply, Unreachable
+from qwen_ls.core.intents import Cut, HttpRequest, NoReply, PostForm, PostJson, Reply, Unreachable
 from qwen_ls.core.origin import Origin
 
 if TYPE_CHECKING:
@@ -120,15 +121,22 @@ class HttpAdapter:
     async def post_form(self, intent: PostForm) -> Reply | NoReply:
         """One form exchange with an authorization server; `timeout` bounds all of it."""
         body = urlencode(intent.form, quote_via=quote).encode("ascii")
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        return await self._post(intent, "application/x-www-form-urlencoded", body)
+
+    async def post_json(self, intent: PostJson) -> Reply | NoReply:
+        """The same with a body of JSON."""
+        return await self._post(intent, "application/json", json.dumps(intent.body).encode())
+
+    async def _post(self, intent: PostForm | PostJson, content_type: str, body: bytes) -> Reply | NoReply:
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
         request = HttpRequest("POST", intent.url, headers, body)
         try:
             with Patience(intent.timeout):
-                return await self._form(request)
+                return await self._reply(request)
         except Unreachable as unreachable:
             return unreachable.reply
 
-    async def _form(self, request: HttpRequest) -> Reply:
+    async def _reply(self, request: HttpRequest) -> Reply:
         exchange = await self.open(request, self.settings.timeouts)
         try:
             return Reply(exchange.status, await exchange.read_json(MAX_FORM_REPLY), exchange.headers)
@@ -217,8 +225,6 @@ class HttpExchange:
 
     async def read_json(self, limit: int) -> Any:
         """The whole body as JSON, None if it is none or too long."""
-        import json  # noqa: PLC0415 - beside its only use
-
         body = bytearray()
         async for chunk in self.chunks():
             body += chunk

@@ -24,6 +24,15 @@ class PostForm:
 
 
 @attrs.frozen
+class PostJson:
+    """POST `body` as application/json. Result: Reply or NoReply."""
+
+    url: str
+    body: Mapping[str, str] = attrs.field(repr=False)
+    timeout: float  # seconds, for the whole exchange
+
+
+@attrs.frozen
 class Wait:
     """Let `seconds` pass. Result: None."""
 
@@ -40,6 +49,23 @@ class ShowCode:
     """Show the user where to go and what to enter, and open the browser. Result: None, at once."""
 
     authorization: Any
+
+
+@attrs.frozen
+class OpenPage:
+    """Open a page of the authorization server in the user's browser. Result: None, at once."""
+
+    url: str = attrs.field(repr=False)  # it holds the sign-in's state
+
+
+@attrs.frozen
+class AwaitRedirect:
+    """Wait until the browser comes back. Result: the redirect's query parameters, or None if it did not.
+
+    Whoever waits ignores what is no answer to this sign-in (`core.oauth.code.is_answer`).
+    """
+
+    seconds: float
 
 
 @attrs.frozen
@@ -86,6 +112,8 @@ class Cut(Unreachable):
     """The connection was closed in the middle of the body."""
 
 
-Intent: TypeAlias = Union[PostForm, Wait, Now, ShowCode]  # noqa: UP007 - evaluated, and 3.10 is the floor
+Intent: TypeAlias = Union[  # noqa: UP007 - evaluated, and 3.10 is the floor
+    PostForm, PostJson, Wait, Now, ShowCode, OpenPage, AwaitRedirect
+]
 Result = TypeVar("Result")
 Flow = Generator[Intent, Any, Result]

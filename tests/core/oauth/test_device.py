@@ -8,7 +8,18 @@ import attrs
 import pytest
 
 from qwen_ls.core.errors import Cause, Kind, Problem
-from qwen_ls.core.intents import Intent, NoReply, Now, PostForm, Reply, ShowCode, Wait
+from qwen_ls.core.intents import (
+    AwaitRedirect,
+    Intent,
+    NoReply,
+    Now,
+    OpenPage,
+    PostForm,
+    PostJson,
+    Reply,
+    ShowCode,
+    Wait,
+)
 from qwen_ls.core.oauth.device import (
     DEFAULT_EXPIRES_IN,
     DEFAULT_INTERVAL,
@@ -68,6 +79,8 @@ class World:
                 return None
             case Now():
                 return self.clock
+            case PostJson() | OpenPage() | AwaitRedirect():
+                raise AssertionError(f"a device flow has no use for {intent}")
 
     def sign_in(self, issuer: Issuer = EXAMPLE) -> Token:
         """Drive a flow to its end by `send`."""

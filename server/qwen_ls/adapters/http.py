@@ -26,6 +26,7 @@ from qwen_ls.core.origin import Origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
+    from http.cookiejar import CookieJar
 
     import httpx
 
@@ -96,20 +97,20 @@ class HttpAdapter:
         """Send, and wait for the head of the answer. Raises Unreachable."""
         import httpx  # noqa: PLC0415 - not before the first request
 
-        client = await self._client_for(request.url)
-        outgoing = client.build_request(
-            request.method,
-            request.url,
-            headers={**request.headers, "Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-            content=request.body,
-            timeout=httpx.Timeout(None, connect=timeouts.connect),
-        )
         try:
+            client = await self._client_for(request.url)
+            outgoing = client.build_request(
+                request.method,
+                request.url,
+                headers={**request.headers, "Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+                content=request.body,
+                timeout=httpx.Timeout(None, connect=timeouts.connect),
+            )
             with Patience(timeouts.connect + timeouts.first_byte):
                 response = await client.send(outgoing, stream=True)
         except httpx.HTTPError as error:
             raise Unreachable(explain(error, proxied=self.proxy_for(request.url) is not None)) from None
-        except (httpx.InvalidURL, UnicodeError):
+        except (httpx.InvalidURL, ValueError):  # UnicodeError is one
             raise Unreachable(NoReply(Cause.DNS, "the address is not a valid one")) from None
         exchange = HttpExchange(response, timeouts)
         if exchange.headers.get("content-encoding", "identity") != "identity":
@@ -174,7 +175,9 @@ class HttpAdapter:
             if proxy not in self._clients:
                 context = self._ssl_context()
                 try:
-                    client = httpx.AsyncClient(verify=context, trust_env=False, proxy=proxy, limits=limits)
+                    client = httpx.AsyncClient(
+                        verify=context, trust_env=False, proxy=proxy, limits=limits, cookies=no_cookies()
+                    )
                 except (ValueError, ImportError, httpx.InvalidURL):
                     detail = "the proxy's address is not one of http:// or https://"
                     raise Unreachable(NoReply(Cause.PROXY, detail)) from None
@@ -243,6 +246,13 @@ class HttpExchange:
         except asyncio.CancelledError:
             await asyncio.wait({closing})
             raise
+
+
+def no_cookies() -> CookieJar:
+    """A jar that keeps nothing: a cookie would tie one credential's requests to another's."""
+    from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415 - httpx has loaded it
+
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def explain(error: httpx.HTTPError, *, proxied: bool = False) -> NoReply:

@@ -1,0 +1,240 @@
+"""`.env` files on a real disk: whose count, what is not there, what cannot be read, and when they are."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from qwen_ls.adapters import env_files
+from qwen_ls.adapters.env_files import EnvFileSystem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qwen_ls.core.envchain import EnvChain, Look
+
+ME, ROOT, STRANGER, OWNER = 1000, 0, 6666, 2000
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Path:
+    """A workspace folder below another one."""
+    folder = tmp_path / "up" / "ws"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def search(folder: Path, home: Path | None = None, uid: int | None = None) -> EnvChain:
+    """The chain from a folder."""
+    return EnvFileSystem(home, None, uid=uid).search(str(folder), ())[0]
+
+
+def put(path: Path, model: str) -> Path:
+    """A file that names a model."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"OPENAI_MODEL={model}\n")
+    return path
+
+
+def model_of(chain: EnvChain) -> str | None:
+    """What the one file says."""
+    binding = chain.bindings.get("OPENAI_MODEL")
+    return binding.value if binding else None
+
+
+class Owners:
+    """Who owns what, as stat(2) and lstat(2) shall say; all else belongs to ME."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._uids: dict[int, int] = {}
+        self._lstat = os.lstat
+        path_stat = Path.stat
+
+        def stat_of(path: Path, *, follow_symlinks: bool = True) -> Any:
+            return self._owned(path_stat(path, follow_symlinks=follow_symlinks))
+
+        monkeypatch.setattr(os, "lstat", lambda path: self._owned(self._lstat(path)))
+        monkeypatch.setattr(Path, "stat", stat_of)
+        monkeypatch.setattr(Path, "lstat", lambda path: stat_of(path, follow_symlinks=False))
+
+    def give(self, path: Path, uid: int) -> None:
+        """Let a file, folder or link (not its target) belong to somebody."""
+        self._uids[self._lstat(path).st_ino] = uid
+
+    def _owned(self, status: os.stat_result) -> Any:
+        fields = {name: getattr(status, name) for name in dir(status) if name.startswith("st_")}
+        return SimpleNamespace(**{**fields, "st_uid": self._uids.get(status.st_ino, ME)})
+
+
+@pytest.fixture
+def owners(monkeypatch: pytest.MonkeyPatch) -> Owners:
+    """Everything is ME's for now."""
+    return Owners(monkeypatch)
+
+
+# --- whose files count ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("uid", "counts"), [(ME, True), (ROOT, True), (OWNER, True), (STRANGER, False)])
+@pytest.mark.parametrize("name", [".env", ".qwen/.env"])
+def test_whose_files_count(ws: Path, owners: Owners, name: str, uid: int, counts: bool) -> None:  # noqa: FBT001 - a column
+    """Ours, root's and the folder owner's; a stranger's is named, and the search goes on."""
+    owners.give(ws, OWNER)
+    owners.give(put(ws / name, "near"), uid)
+    put(ws.parent / ".env", "far")
+    chain = search(ws, uid=ME)
+    assert model_of(chain) == ("near" if counts else "far")
+    assert [(p.file, str(STRANGER) in p.text) for p in chain.problems] == (
+        [] if counts else [(str(ws / name), True)]
+    )
+
+
+def test_a_strangers_qwen_folder(ws: Path, owners: Owners) -> None:
+    """Whoever owns `.qwen` could put any file of ours there."""
+    put(ws / ".qwen" / ".env", "near")
+    owners.give(ws / ".qwen", STRANGER)
+    assert model_of(search(ws, uid=ME)) is None
+    assert len(search(ws, uid=ME).problems) == 1
+
+
+@pytest.mark.parametrize("whose", ["link", "target"])
+def test_a_strangers_link_or_its_target(ws: Path, owners: Owners, whose: str) -> None:
+    """Both the link and what it leads to must be somebody's who counts."""
+    target = put(ws / "target", "near")
+    (ws / ".env").symlink_to(target)
+    assert model_of(search(ws, uid=ME)) == "near"
+    owners.give(target if whose == "target" else ws / ".env", STRANGER)
+    assert model_of(search(ws, uid=ME)) is None
+
+
+def test_home_files_are_the_users_whoever_owns_them(ws: Path, owners: Owners, tmp_path: Path) -> None:
+    """A home on a share may belong to anybody; where files have no owner nothing is checked."""
+    home = tmp_path / "home"
+    owners.give(put(home / ".env", "home"), STRANGER)
+    assert model_of(search(ws, home, uid=ME)) == "home"
+    owners.give(put(ws / ".env", "near"), STRANGER)
+    assert model_of(search(ws, home, uid=None)) == "near"
+
+
+# --- what is there ----------------------------------------------------------------------------------------
+
+
+def a_loop(path: Path) -> None:
+    """A symbolic link to itself."""
+    path.symlink_to(path)
+
+
+NOT_THERE: dict[str, Callable[[Path], object]] = {
+    "a broken link": lambda ws: (ws / ".env").symlink_to(ws / "nowhere"),
+    "a loop of links": lambda ws: a_loop(ws / ".env"),
+    ".qwen is a file": lambda ws: (ws / ".qwen").write_text("OPENAI_MODEL=near"),
+    ".qwen is a loop": lambda ws: a_loop(ws / ".qwen"),
+    ".qwen is a broken link": lambda ws: (ws / ".qwen").symlink_to(ws / "nowhere"),
+    "another name": lambda ws: put(ws / ".env.local", "near"),
+}
+
+
+@pytest.mark.parametrize("make", NOT_THERE.values(), ids=NOT_THERE)
+def test_what_counts_as_not_there(ws: Path, make: Callable[[Path], object]) -> None:
+    """The search goes on to the next directory, without a problem."""
+    make(ws)
+    put(ws.parent / ".env", "far")
+    chain = search(ws)
+    assert (model_of(chain), chain.problems) == ("far", ())
+
+
+UNREADABLE: dict[str, Callable[[Path], object]] = {
+    "a directory": lambda path: path.mkdir(),
+    "a FIFO": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "too large": lambda path: path.write_bytes(b"x" * 65537),
+    "not UTF-8": lambda path: path.write_bytes(b"OPENAI_MODEL=\xff\n"),
+}
+
+
+@pytest.mark.parametrize("make", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_read_ends_the_search(ws: Path, make: Callable[[Path], object]) -> None:
+    """It is the one file, with its reason; a readable one further up is not taken in its place."""
+    make(ws / ".env")
+    put(ws.parent / ".env", "far")
+    chain = search(ws)
+    assert (model_of(chain), chain.file) == (None, str(ws / ".env"))
+    assert chain.unreadable is not None
+    assert chain.unreadable.file == str(ws / ".env")
+
+
+def test_the_largest_file_that_is_read(ws: Path) -> None:
+    """64 KiB exactly."""
+    text = "OPENAI_MODEL=near\n"
+    (ws / ".env").write_text(text + "#" * (65536 - len(text)))
+    assert model_of(search(ws)) == "near"
+
+
+def test_a_link_to_the_users_own_file_is_the_users(ws: Path, tmp_path: Path) -> None:
+    """By real path, however reached; a link to any other file is the project's."""
+    home = tmp_path / "home"
+    (ws / ".env").symlink_to(put(home / ".env", "home"))
+    assert search(ws, home).tier.is_user
+    (ws / ".env").unlink()
+    (ws / ".env").symlink_to(put(home / "other.env", "other"))
+    assert search(ws, home).tier.file == str(ws / ".env")
+
+
+# --- when it is read --------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look costs a stat; new bytes, a new file of the same size and time, and a return are all seen."""
+    reads: list[Path] = []
+    read = env_files.read
+
+    def counted(path: Path, status: os.stat_result) -> Look:
+        reads.append(path)
+        return read(path, status)
+
+    monkeypatch.setattr(env_files, "read", counted)
+    system = EnvFileSystem(None, None, uid=None)
+
+    def model() -> str | None:
+        return model_of(system.search(str(ws), ())[0])
+
+    path = put(ws / ".env", "one")
+    assert [model(), model(), model(), len(reads)] == ["one", "one", "one", 1]
+    put(path, "two")
+    assert [model(), model(), len(reads)] == ["two", "two", 2]
+    times = path.stat()
+    other = put(ws / "other", "six")
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other.replace(path)
+    assert [model(), len(reads)] == ["six", 3]
+    path.unlink()
+    assert model() is None
+    put(path, "six")
+    assert [model(), len(reads)] == ["six", 4]
+
+
+async def test_a_disk_that_does_not_answer(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the deadline the search is over: a problem in place of an answer, and nobody waits any longer."""
+    put(ws / ".env", "near")
+    answers = threading.Event()
+    lstat = os.lstat
+
+    def hang(path: str) -> os.stat_result:
+        assert answers.wait(10)
+        return lstat(path)
+
+    monkeypatch.setattr(env_files, "DEADLINE", 0.05)
+    monkeypatch.setattr(os, "lstat", hang)
+    system = EnvFileSystem(None, None, uid=None)
+    chain, home = await system.find(str(ws), ())
+    answers.set()
+    assert chain.unreadable is not None
+    assert "did not answer" in chain.unreadable.text
+    assert home.bindings == {}
+    monkeypatch.setattr(env_files, "DEADLINE", 5)
+    assert model_of((await system.find(str(ws), ()))[0]) == "near"

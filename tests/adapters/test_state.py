@@ -1,0 +1,85 @@
+"""What is remembered across restarts, by several servers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from filelock import FileLock
+
+from qwen_ls.adapters import state
+from qwen_ls.adapters.state import StateFile
+from qwen_ls.core.origin import ConsentKey, Decision
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = ConsentKey("/ws", "/ws/.env", "0123456789abcdef", "https://llm.example/v1")
+OTHER = ConsentKey("/ws", "/ws/.env", "0123456789abcdef", "https://other.example/v1")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file will be."""
+    return tmp_path / "state" / "state.json"
+
+
+def write(path: Path, state: object) -> None:
+    """What a server has left."""
+    path.parent.mkdir()
+    path.write_text(json.dumps(state))
+
+
+def stored_in(path: Path) -> Any:
+    """What the file holds."""
+    return json.loads(path.read_bytes())
+
+
+async def test_choices_and_decisions_come_back(path: Path) -> None:
+    """In another server too; None forgets; a later answer replaces an earlier one."""
+    file = StateFile(path)
+    assert (await file.choice(None), await file.decisions()) == (None, {})
+    await file.choose(None, "api-key")
+    await file.choose("/ws", "qwen-oauth")
+    await file.decide({KEY: Decision.SEND, OTHER: Decision.FILE})
+    await file.decide({KEY: Decision.DENY})
+    other = StateFile(path)
+    assert [await other.choice(where) for where in (None, "/ws", "/elsewhere")] == [
+        "api-key",
+        "qwen-oauth",
+        None,
+    ]
+    assert await other.decisions() == {KEY: Decision.DENY, OTHER: Decision.FILE}
+    await other.choose("/ws", None)
+    assert await file.choice("/ws") is None
+
+
+async def test_servers_that_write_at_once_lose_nothing(path: Path) -> None:
+    """Each change is made on what is there then, under a lock; unknown fields of a later version stay."""
+    write(path, {"version": 9, "future": {"x": 1}})
+    servers = [StateFile(path) for _ in range(3)]
+    await asyncio.gather(
+        *(s.choose(f"/ws{n}", "api-key") for n in range(12) for s in servers[n % 3 : n % 3 + 1])
+    )
+    stored = stored_in(path)
+    assert set(stored["choices"]["folders"]) == {f"/ws{n}" for n in range(12)}
+    assert stored["future"] == {"x": 1}
+
+
+async def test_rows_that_make_no_sense_are_passed_over(path: Path) -> None:
+    """A decision of another type counts as none; good ones beside it count."""
+    good = {"folder": "/ws", "file": "/ws/.env", "key_digest": KEY.key_digest, "base_url": KEY.base_url}
+    rows = [5, {}, {**good, "decision": "perhaps"}, {**good, "base_url": OTHER.base_url, "decision": "send"}]
+    write(path, {"decisions": rows})
+    assert await StateFile(path).decisions() == {OTHER: Decision.SEND}
+
+
+async def test_a_lock_that_is_not_given_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another server that hangs while it writes: an OSError, and the file as it was."""
+    await StateFile(path).choose(None, "api-key")
+    monkeypatch.setattr(state, "LOCK_WAIT", 0.05)
+    with FileLock(path.with_suffix(".lock")), pytest.raises(OSError, match="lock"):
+        await StateFile(path).choose(None, "qwen-oauth")
+    assert await StateFile(path).choice(None) == "api-key"

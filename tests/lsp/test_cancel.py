@@ -7,8 +7,9 @@ import attrs
 import pytest
 import pytest_asyncio
 
-from lsp.talk import COMMAND, TWIN, Talk, closes_in_time, in_one_piece, now, talking, unique
+from lsp.talk import COMMAND, TWIN, Talk, closes_in_time, in_one_piece, now, reply_to, talking, unique
 from provider import running_provider
+from qwen_ls.lsp.frames import encode
 from wire import result_of
 
 if TYPE_CHECKING:
@@ -242,6 +243,18 @@ async def test_second_cancel_while_the_first_unwinds(talk: Talk) -> None:
     assert (await message.reply)["error"]["code"] == CANCELLED
     await talk.client.command("qwen.chat.new")
     assert talk.client.replies[message.id] == 1
+
+
+async def test_id_of_a_request_that_unwinds(talk: Talk) -> None:
+    """Nor can the id be used again before that reply."""
+    await talk.provider.fault("chat", delay=60, times=1)
+    message = await begin(talk, "twin")
+    await talk.asked(message.text)
+    again = encode({"jsonrpc": "2.0", "id": message.id, "method": "no/such"})
+    cancel = encode({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": message.id}})
+    refused = await reply_to(talk.client, cancel + again)
+    assert refused["error"]["message"] == "id is in use"
+    assert (await message.reply)["error"]["code"] == CANCELLED
 
 
 async def test_racing_cancels(talk: Talk) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FAILED, INVALID_PARAMS = -32803, -32602
+FRAME = 0.016  # seconds between two deltas of a burst
 ANSWERS_WITHIN = 2.0  # seconds for a command that takes long
 ERROR = 1  # MessageType.Error
 
@@ -95,12 +96,13 @@ async def test_command_answers_before_the_provider_does(talk: Talk) -> None:
 
 
 async def test_burst(talk: Talk) -> None:
-    """Five thousand tokens at once come whole, in far fewer notifications."""
+    """Five thousand tokens at once come whole, in far fewer notifications: one for every 16 ms at most."""
     await talk.provider.configure(tokens=5000)
-    token = unique("burst")
+    token, began = unique("burst"), now()
     await talk.send(unique("count"), partialResultToken=token)
-    streamed = talk.streamed(token)
+    streamed, most = talk.streamed(token), 3 + (now() - began) / FRAME
     assert streamed.text == numbers(5000)
+    assert len(streamed.values) <= most
     assert len(streamed.values) < 5000 / 10
 
 
@@ -126,6 +128,19 @@ async def test_first_delta_at_once() -> None:
     assert recorder.texts == ["a"]
     deltas.end(Turn("turn", "conversation", (), Place(None)), None)
     assert recorder.texts == ["a", "bc", "end"]
+
+
+async def test_deltas_that_trickle() -> None:
+    """Deltas that come one by one, but fast, are sent once in 16 ms as well, and none is lost."""
+    recorder: Any = Recorder()
+    deltas, began = Deltas(recorder, "token", "turn"), now()
+    for number in range(3000):
+        deltas.delta(Delta(f"{number} "))
+        await asyncio.sleep(0)  # the loop has its turn
+    most = 1 + (now() - began) / FRAME
+    assert len(recorder.texts) <= most
+    deltas.end(Turn("turn", "conversation", (), Place(None)), None)
+    assert "".join(recorder.texts) == "".join(f"{number} " for number in range(3000)) + "end"
 
 
 async def test_whole_answer(talk: Talk) -> None:

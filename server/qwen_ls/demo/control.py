@@ -34,6 +34,8 @@ def control_routes(provider: Provider) -> list[Route]:
         "expire_devices": oauth.expire_devices,
         "expire_tokens": oauth.expire_tokens,
         "revoke_tokens": oauth.revoke_tokens,
+        "expire_codes": provider.openrouter.expire_codes,
+        "revoke_keys": provider.openrouter.revoke_keys,
     }
 
     async def act(request: Request) -> JSONResponse:

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-ROUTES = ("device", "token", "models", "chat")
+ROUTES = ("device", "token", "models", "chat", "keys", "key")
 BEFORE_HEADERS = -1
 LINE_ENDINGS = {"lf": "\n", "cr": "\r", "crlf": "\r\n"}
 

@@ -37,7 +37,7 @@ footer {{ font-size: .85rem; opacity: .8; margin-top: 1.25rem; border-top: 1px s
 <main>
 <h1>{title}</h1>
 {content}
-<footer>This page belongs to the demo provider on this machine. It is not qwen.ai, and no account is touched.</footer>
+<footer>This page belongs to the demo provider on this machine. It is neither qwen.ai nor openrouter.ai, and no account is touched.</footer>
 </main>
 </body>
 </html>
@@ -72,6 +72,18 @@ def approve(user_code: str) -> str:
 </div>
 </form>"""
     return _FRAME.format(title="Sign in to Qwen", content=content)
+
+
+def connect(host: str) -> str:
+    """Render the question whether a program that listens at `host` may have a key."""
+    content = f"""<p>A program on this machine ({escape(host)}) asks for an API key in your name.</p>
+<form method="post">
+<div class="row">
+<button name="decision" value="approve">Approve</button>
+<button name="decision" value="deny" class="stop">Deny</button>
+</div>
+</form>"""
+    return _FRAME.format(title="Connect to OpenRouter", content=content)
 
 
 def for_state(state: State | None, user_code: str) -> tuple[HTTPStatus, str]:

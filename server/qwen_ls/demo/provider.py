@@ -1,8 +1,9 @@
 """An embedded stand-in for qwen.ai and for an OpenAI-compatible provider, on loopback only.
 
 `python -m qwen_ls.demo.provider` prints one line, `{"port": N}`, and serves until SIGTERM. Sign-in is RFC
-8628 with PKCE at the paths of chat.qwen.ai; models answer at `/v1`. `--control` adds what control.py says,
-for tests: the log there holds secrets.
+8628 with PKCE at the paths of chat.qwen.ai, or as OpenRouter does it, at its paths; models answer at `/v1`
+and, as OpenRouter's, at `/api/v1`. `--control` adds what control.py says, for tests: the log there holds
+secrets.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from qwen_ls.demo.control import control_routes
 from qwen_ls.demo.exchange import HTML_TYPE, STREAM_TYPE, Reply
 from qwen_ls.demo.faults import Faults
 from qwen_ls.demo.oauth import Authority, OAuthError
+from qwen_ls.demo.openrouter import OpenRouter
 from qwen_ls.demo.requests import Entry, RequestLog
 from qwen_ls.demo.serving import Endpoint, Protocol, Server
 from qwen_ls.demo.settings import Settings
@@ -71,6 +73,7 @@ class Provider:
         self.settings = Settings(**settings)
         self.faults = Faults()
         self.oauth = Authority()
+        self.openrouter = OpenRouter()
         self.requests = RequestLog(log, with_secrets=log_secrets)
         self._host, self.port, self._control = host, port, control
         self._server: Server | None = None
@@ -136,10 +139,22 @@ class Provider:
             self._route("POST", "/authorize", "authorize", self._decide),
             self._route("GET", "/v1/models", "models", self._models),
             self._route("POST", "/v1/chat/completions", "chat", self._chat),
+            *self._openrouter_routes(),
         ]
         if self._control:
             routes += control_routes(self)
         return Starlette(routes=[*routes, self._route(None, "/{path:path}", "unknown", self._unknown)])
+
+    def _openrouter_routes(self) -> list[Route]:
+        sign_in, api = self.openrouter, "/api/v1"
+        return [
+            self._route("GET", "/auth", "auth", lambda entry: sign_in.ask(entry, self.settings)),
+            self._route("POST", "/auth", "auth", sign_in.decide),
+            self._route("POST", f"{api}/auth/keys", "keys", sign_in.exchange),
+            self._route("GET", f"{api}/key", "key", sign_in.describe_key),
+            self._route("GET", f"{api}/models", "models", self._models),
+            self._route("POST", f"{api}/chat/completions", "chat", self._chat),
+        ]
 
     def _route(self, method: str | None, path: str, name: str, handle: Callable[[Entry], Reply]) -> Route:
         endpoint = Endpoint(
@@ -193,7 +208,7 @@ class Provider:
         scheme, _, credential = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        if credential in self.settings.keys:
+        if credential in self.settings.keys or credential in self.openrouter.keys:
             return "key"
         return "oauth" if self.oauth.knows(credential) else None
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Entry = dict[str, Any]  # a JSON object: id, changed, time, route, method, path, ... (RequestLog.add)
-SECRET_FIELDS = frozenset({"device_code", "code_verifier", "refresh_token"})
+SECRET_FIELDS = frozenset({"device_code", "code", "code_verifier", "refresh_token"})
 SHOWN = 4  # characters of a secret that stay readable
 LONG_ENOUGH = 12  # characters a secret must have for any of them to be shown
 
@@ -26,10 +26,15 @@ def _redact(secret: str) -> str:
 def redacted(entry: Entry) -> Entry:
     """Return a copy of an entry with its credentials reduced to their kind and last characters."""
     copy = {**entry, "form": dict(entry["form"])}
+    told = [copy["form"]]
+    if isinstance(entry["json"], dict):
+        copy["json"] = dict(entry["json"])
+        told.append(copy["json"])
     if entry["authorization"] is not None:
         copy["authorization"] = f"{entry['credential'] or 'unknown'} {_redact(entry['authorization'])}"
-    for name in SECRET_FIELDS & copy["form"].keys():
-        copy["form"][name] = _redact(copy["form"][name])
+    for fields in told:
+        for name in SECRET_FIELDS & fields.keys():
+            fields[name] = _redact(str(fields[name]))
     return copy
 
 

@@ -3,10 +3,12 @@
 #
 #   .e2e/llama/root   Debian's llama.cpp (suite sid) and everything it links to, unpacked, not installed
 #   .e2e/tiny.gguf    a model of random weights that speaks in words, made here
+#   gnome-keyring     and dbus, installed on the system by apt-get where they are missing: needs root, once
 #
-# Packages come from the mirror that this machine's apt is set up with, verified by Debian's keyring, into
-# a private apt state: nothing outside .e2e/ is written and no maintainer script runs. A second run finds
-# the stamp and downloads nothing. What cannot be had is an error, never a skip.
+# Packages come from the mirror that this machine's apt is set up with, verified by Debian's keyring. Those
+# under .e2e/ go through a private apt state: for them nothing else is written and no maintainer script runs.
+# A second run finds the stamps and programs, and downloads nothing. What cannot be had is an error, never a
+# skip.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -78,11 +80,30 @@ install_llama() {
   rm -rf "$work"
 }
 
+# A keyring is part of a desktop: its daemon finds its modules and its bus by fixed paths. Nothing of it runs
+# until a test starts it, on a bus of that test's own.
+install_keyring() {
+  local missing=() log=$store/keyring.log
+  command -v dbus-run-session >/dev/null || missing+=(dbus)
+  command -v gnome-keyring-daemon >/dev/null || missing+=(gnome-keyring)
+  [ ${#missing[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || fail "no ${missing[*]}, and no apt-get: install them as this system does"
+  [ "$(id -u)" = 0 ] || fail "no ${missing[*]}: as root, run \`apt-get install ${missing[*]}\`, then this again"
+  local install=(apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install "${missing[@]}")
+  DEBIAN_FRONTEND=noninteractive "${install[@]}" >"$log" 2>&1 || {  # package lists may be missing or old
+    apt-get -qq update >>"$log" 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive "${install[@]}" >>"$log" 2>&1 ||
+      fail "apt-get could not install ${missing[*]}: $(grep -m 1 '^E:' "$log" || tail -n 1 "$log")"
+  }
+  rm -f "$log"
+}
+
 # One stamp a part, holding the digest of what made it: a changed script makes its part anew.
 digest() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
 is_done() { [ -e "$1" ] && [ "$(cat "$1.stamp" 2>/dev/null)" = "$2" ]; }
 
 mkdir -p "$store"
+install_keyring
 wanted=$(digest "${BASH_SOURCE[0]}")
 if ! is_done "$store/llama" "$wanted"; then
   install_llama

@@ -140,7 +140,8 @@ async def test_everything_of_a_sign_in(scene: Scene) -> None:
         await run_all(client)
         scene.provider.faults.clear()
     scene.provider.oauth.revoke_tokens()
-    await run_all(client)
+    with pytest.raises(RpcError):
+        await chat(client)
     secrets = issued_by(scene)
     places = places_of(scene, client)
     assert len(secrets) >= 8

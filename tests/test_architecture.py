@@ -20,7 +20,6 @@ PACKAGE = SERVER / "qwen_ls"
 MAY_REVEAL = {
     "core/oauth/token.py",
     "core/origin.py",
-    "core/replies.py",
     "core/stored.py",
 }
 MAY_PRINT = ("terminal/", "demo/", "__main__.py")

@@ -18,6 +18,7 @@ PACKAGE = SERVER / "qwen_ls"
 
 # Whoever may take a secret out of its Secret: to sign a request, to write a cache, to blot an answer.
 MAY_REVEAL = {
+    "actions/keys.py",
     "core/oauth/token.py",
     "core/origin.py",
     "core/stored.py",

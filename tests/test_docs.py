@@ -213,7 +213,9 @@ def shown(default: Any) -> str:
     """A default as the reference writes it."""
     if default is None:
         return "none"
-    return f"`{json.dumps(list(default) if isinstance(default, tuple) else int(default))}`"
+    if isinstance(default, float):
+        default = int(default)
+    return f"`{json.dumps(list(default) if isinstance(default, tuple) else default)}`"
 
 
 def read_variables() -> set[str]:

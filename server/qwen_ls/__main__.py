@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,13 +14,14 @@ if TYPE_CHECKING:
     from qwen_ls.actions.ports import Ports
 
 SERVE: tuple[list[str], ...] = ([], ["serve"], ["serve", "--stdio"], ["--stdio"])
+CLIENT = "--clientProcessId="  # vscode-languageclient adds it; `initialize` says the same
 DEMO = "demo"
 
 
 def main() -> None:
     """The `qwen-ls` command."""
     argv = sys.argv[1:]
-    if argv in SERVE and not (argv == [] and sys.stdin.isatty()):
+    if is_serving(argv):
         serve()
     elif argv[:1] == [DEMO]:
         demo(argv[1:])
@@ -28,12 +31,28 @@ def main() -> None:
         sys.exit(run(argv, compose))
 
 
+def is_serving(argv: list[str]) -> bool:
+    """Whether an editor starts us: `serve`, or no command at all unless a person sits there."""
+    if [a for a in argv if not a.startswith(CLIENT)] not in SERVE:
+        return False
+    return bool(argv) or (sys.stdin is not None and not sys.stdin.isatty())
+
+
 def serve() -> None:
     """The language server over stdio."""
     gc.disable()  # nothing that importing makes is garbage; the server freezes it and turns gc on again
-    from qwen_ls.lsp.server import run_server  # noqa: PLC0415 - after gc is off
+    from qwen_ls.adapters.handover import Handover  # noqa: PLC0415 - after gc is off
+    from qwen_ls.lsp.server import run_server  # noqa: PLC0415
 
-    run_server(compose)
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    run_server(compose, Handover(state_folder, Path(runtime) if runtime else None))
+
+
+def state_folder() -> Path:
+    """Where state is kept; asked for at start only where there is no runtime folder."""
+    import platformdirs  # noqa: PLC0415
+
+    return platformdirs.user_state_path("qwen-ls", appauthor=False)
 
 
 def demo(argv: list[str]) -> None:
@@ -52,29 +71,47 @@ def compose(user_settings: Mapping[str, Any] | None = None) -> Ports:
     """Build the adapters of this process. `user_settings` are a client's, laid over the file's."""
     import attrs  # noqa: PLC0415 - all of this only once a face asks for it
 
-    from qwen_ls.actions.ports import Ports  # noqa: PLC0415
+    from qwen_ls.actions.keys import Keys  # noqa: PLC0415
+    from qwen_ls.actions.ports import Ports, SignInServer  # noqa: PLC0415
     from qwen_ls.adapters.env_files import EnvFileSystem  # noqa: PLC0415
     from qwen_ls.adapters.http import HttpAdapter  # noqa: PLC0415
+    from qwen_ls.adapters.key_file import PlainKeyFile  # noqa: PLC0415
+    from qwen_ls.adapters.keyring import OsKeyring  # noqa: PLC0415
     from qwen_ls.adapters.qwen_cache import QwenCache  # noqa: PLC0415
+    from qwen_ls.adapters.qwen_settings import QwenSettings  # noqa: PLC0415
     from qwen_ls.adapters.settings import load_settings  # noqa: PLC0415
     from qwen_ls.adapters.state import StateFile  # noqa: PLC0415
     from qwen_ls.adapters.system import SystemClock, SystemEntropy, surroundings  # noqa: PLC0415
+    from qwen_ls.core.credentials import OAUTH_PREFIX, QWEN_OAUTH  # noqa: PLC0415
+    from qwen_ls.core.limits import Ledger  # noqa: PLC0415
+    from qwen_ls.core.oauth.token import Issuer  # noqa: PLC0415
 
     around = surroundings()
     settings = load_settings(around.settings_file, user_settings)
     if around.issuer_problem is not None:
         settings = attrs.evolve(settings, problems=(around.issuer_problem, *settings.problems))
+    clock, keyring = SystemClock(), OsKeyring(allow_plaintext=settings.allow_plaintext_keys)
+    state = StateFile(around.state_folder / "state.json")
+    plain = PlainKeyFile(around.state_folder / "keys.json") if settings.allow_plaintext_keys else None
+    qwen = QwenCache(around.qwen_folder, around.state_folder)
+    sign_ins = {QWEN_OAUTH: SignInServer(Issuer(around.issuer), qwen)}
+    for name, issuer in settings.oauth_servers.items():
+        folder = around.state_folder / "oauth" / name
+        sign_ins[f"{OAUTH_PREFIX}{name}"] = SignInServer(issuer, QwenCache(folder, folder))
     return Ports(
-        clock=SystemClock(),
+        clock=clock,
         entropy=SystemEntropy(),
         http=HttpAdapter(settings, around.network),
         env_files=EnvFileSystem(around.home, around.qwen_home),
-        oauth_cache=QwenCache(around.qwen_folder, around.state_folder),
-        state=StateFile(around.state_folder / "state.json"),
+        sign_ins=sign_ins,
+        state=state,
+        keys=Keys(keyring, state, clock, plain),
+        keyring=keyring,
+        qwen_settings=QwenSettings(around.qwen_folder / "settings.json", around.all),
         settings=settings,
+        ledger=Ledger(),
         process=around.known,
         network=around.network,
-        issuer=around.issuer,
     )
 
 

@@ -22,6 +22,8 @@ SourceKind = Literal["keyring", "dotenv", "environment", "settings", "qwen-oauth
 RungOutcome = Literal["active", "outranked", "absent", "unusable"]
 ChosenBy = Literal["folder", "user", "inferred", "headless"]
 Role = Literal["system", "user", "assistant"]
+KeptIn = Literal["keyring", "file", "client", "session"]
+DecisionName = Literal["send", "file", "deny"]
 Trust = Literal["trusted", "untrusted", "unknown"]
 
 ERROR_KINDS: tuple[str, ...] = tuple(k.value for k in Kind)
@@ -45,11 +47,22 @@ class LoginParams:
     """Sign in."""
 
     method: str | None = None
-    """`qwen-oauth` or `api-key`. None asks the user."""
+    """`qwen-oauth`, `oauth:NAME` of the user setting `oauthServers`, `openrouter`, or `api-key`. None asks
+    the user."""
     uri: str | None = None
     """See FolderParams."""
     target: Target | None = None
-    """Where the choice of this method is remembered. None: the folder of `uri`, else the user."""
+    """Where the choice of this method, or the key, is kept. None: the folder of `uri`, else the user."""
+    provider: str | None = None
+    """For `api-key`: whose key it is, an id of the catalogue. None: told from the base URL or the key."""
+    key_file: str | None = None
+    """For `api-key`: the name of a file in the hand-over folder that holds the key; read once, deleted."""
+    base_url: str | None = None
+    """For `api-key`: where the key goes. None: the provider's default."""
+    model: str | None = None
+    """For `api-key`: the model to ask for. None: the provider's default."""
+    redirect_uri: str | None = None
+    """For `openrouter`: the client's own redirect, from a client that declares `redirectUri`."""
     wait: bool = False
     """Answer when the sign-in has ended, instead of when it has begun."""
     work_done_token: str | int | None = None
@@ -86,6 +99,57 @@ class LoginCancelParams:
 
     login_id: str | None = None
     """From LoginResult. None: whichever is under way."""
+
+
+@attrs.frozen
+class RedirectParams:
+    """`qwen/auth/didRedirect`, from the client: the browser came back to the client's own redirect."""
+
+    uri: str
+    """The whole URI it came back with."""
+
+
+@attrs.frozen
+class KeySetParams:
+    """Check an API key and store it."""
+
+    key_file: str | None = None
+    """Needed: the name of a file in the hand-over folder (`experimental.qwen.handover` of the answer to
+    `initialize`): 32 characters of `A-Za-z0-9_-`, mode 0600, holding the key alone; read once, deleted."""
+    uri: str | None = None
+    """See FolderParams."""
+    target: Target | None = None
+    """Whose key it is. None: the folder of `uri`, else the user."""
+    provider: str | None = None
+    """An id of the catalogue. None: told from the base URL or the key."""
+    base_url: str | None = None
+    """Where the key goes. None: the provider's default."""
+    model: str | None = None
+    """The model to ask for. None: the provider's default."""
+    restore: bool = False
+    """The client has kept this key and hands it over again at start: it is not checked, nor shown."""
+
+
+@attrs.frozen
+class KeyRemoveParams:
+    """Forget a stored API key."""
+
+    uri: str | None = None
+    """See FolderParams."""
+    target: Target | None = None
+    """Whose key. None: the folder of `uri`, else the user."""
+    provider: str | None = None
+    """For target `user`: whose. None: the one stored last."""
+
+
+@attrs.frozen
+class TrustParams:
+    """A consent that stands or is to stand."""
+
+    uri: str | None = None
+    """See FolderParams."""
+    file: str | None = None
+    """For `forget`: only answers about this file. None: every answer for the folder."""
 
 
 @attrs.frozen
@@ -190,6 +254,22 @@ class FileProblem:
 
 
 @attrs.frozen
+class Quota:
+    """What this run has used, and what the provider says of its limits."""
+
+    requests_this_minute: int | None = None
+    """Of this run, for methods with known limits."""
+    minute_limit: int | None = None
+    """The known limit."""
+    requests_today: int | None = None
+    """Of this run, since midnight UTC."""
+    day_limit: int | None = None
+    """The known limit."""
+    headers: dict[str, str] = attrs.field(factory=dict)
+    """The provider's own rate headers, from its last answer."""
+
+
+@attrs.frozen
 class Status:
     """Who signs this folder's requests, and where they go. Also the notification `qwen/didChangeStatus`."""
 
@@ -225,6 +305,8 @@ class Status:
     """What may be shown of it."""
     expires_at: float | None = None
     """When the token runs out and is refreshed, epoch seconds UTC."""
+    quota: Quota | None = None
+    """What is used up, where limits are known."""
     error: ErrorData | None = None
     """Why there is no credential."""
     problems: list[FileProblem] = attrs.field(factory=list)
@@ -281,6 +363,106 @@ class SwitchResult:
     """What it means, in one line: also when the chosen method has no credential yet."""
     status: Status
     """The status after it."""
+
+
+@attrs.frozen
+class StoredKey:
+    """A stored key, as far as it may be shown."""
+
+    target: Target
+    """Whose it is."""
+    provider: str
+    """The provider's id."""
+    base_url: str
+    """Where it goes."""
+    fingerprint: str
+    """What may be shown of it."""
+    kept_in: KeptIn
+    """Who keeps it: the keyring, a plain file, the client, or nobody beyond this session."""
+    stored_at: float
+    """When, epoch seconds UTC."""
+    folder: str | None = None
+    """The workspace folder's real path, for target `workspaceFolder`."""
+    model: str | None = None
+    """The model stored along."""
+    active: bool = False
+    """Whether it signs this folder's requests now."""
+
+
+@attrs.frozen
+class KeyResult:
+    """A key that was stored."""
+
+    stored: StoredKey
+    """It."""
+    checked: bool
+    """Whether the provider has accepted it; false: it could not be asked."""
+    message: str
+    """Both, in one line: also why it is kept for this session only."""
+    status: Status
+    """The status after it."""
+
+
+@attrs.frozen
+class KeysResult:
+    """The keys that are stored."""
+
+    keys: list[StoredKey]
+    """Them."""
+
+
+@attrs.frozen
+class KeyRemoveResult:
+    """What became of a key."""
+
+    removed: bool
+    """Whether there was one."""
+    message: str
+    """It, and what still applies, in one line."""
+    status: Status
+    """The status after it."""
+
+
+@attrs.frozen
+class Consent:
+    """A remembered answer to a consent question."""
+
+    folder: str
+    """The workspace folder's real path; empty outside every folder."""
+    file: str
+    """The file that named the base URL or the key."""
+    base_url: str
+    """Where the key would go."""
+    digest: str
+    """Tells keys apart: the beginning of a digest, no part of the key."""
+    decision: DecisionName
+    """`send` the key there, use the `file`'s own key and URL, or `deny`."""
+
+
+@attrs.frozen
+class TrustResult:
+    """The answers in force."""
+
+    consents: list[Consent]
+    """Them."""
+    message: str
+    """What has changed, in one line."""
+
+
+@attrs.frozen
+class EnvOpenResult:
+    """A `.env` file to put a key into."""
+
+    file: str
+    """Its path."""
+    created: bool
+    """Whether it is new, made from a template."""
+    ignored: bool
+    """Whether git ignores it now; true outside a work tree."""
+    opened: bool
+    """Whether the client has opened it."""
+    message: str
+    """All of it in one line."""
 
 
 @attrs.frozen
@@ -467,8 +649,26 @@ class ClientCapabilities:
     """The client shows `qwen/auth/deviceCode` itself, at once."""
     workspace_trust: bool = False
     """The client knows whether the workspace is trusted and says so in `initializationOptions`."""
+    secret_store: bool = False
+    """The client can keep a key where there is no keyring, and hands it over again at start."""
+    redirect_uri: bool = False
+    """The client can take the redirect of a browser sign-in and sends `qwen/auth/didRedirect`."""
     user_settings: bool = False
     """`initializationOptions.user` holds only what was set at user level."""
+
+
+@attrs.frozen
+class ServerCapabilities:
+    """`capabilities.experimental.qwen` of the server's answer to `initialize`."""
+
+    version: int
+    """Of this protocol; raised when a change would break a client."""
+    requests: list[str]
+    """The request twins."""
+    notifications: list[str]
+    """The notifications of our own, both ways."""
+    handover: str | None = None
+    """The folder to hand keys over in (see KeySetParams); absent where none could be made."""
 
 
 @attrs.frozen
@@ -482,7 +682,7 @@ class InitializationOptions:
 
 
 @attrs.frozen
-class TrustParams:
+class WorkspaceTrustParams:
     """`qwen/didChangeTrust`, from the client: the workspace's trust has changed."""
 
     workspace_trust: Trust
@@ -520,6 +720,14 @@ COMMANDS: tuple[Command, ...] = (
     Command("qwen.auth.status", FolderParams, Status, "Who signs requests, and where they go"),
     Command("qwen.auth.explain", FolderParams, Explanation, "Why this credential and no other"),
     Command("qwen.auth.cancel", LoginCancelParams, CancelResult, "End a sign-in that is under way"),
+    Command("qwen.keys.set", KeySetParams, KeyResult, "Check an API key and store it"),
+    Command("qwen.keys.remove", KeyRemoveParams, KeyRemoveResult, "Forget a stored API key"),
+    Command("qwen.keys.list", FolderParams, KeysResult, "The stored API keys, by fingerprint"),
+    Command("qwen.env.open", FolderParams, EnvOpenResult, "Create and open `.qwen/.env`"),
+    Command("qwen.trust.allow", TrustParams, TrustResult, "Let the key go where the file says"),
+    Command("qwen.trust.deny", TrustParams, TrustResult, "Never let the key go there"),
+    Command("qwen.trust.forget", TrustParams, TrustResult, "Forget answers, so that they are asked again"),
+    Command("qwen.trust.list", FolderParams, TrustResult, "The answers in force"),
     Command("qwen.models.list", FolderParams, ModelsResult, "The provider's models"),
     Command(
         "qwen.chat.send", ChatSendParams, ChatResult, "Send a message, stream the answer", "qwen/chat/send"
@@ -532,5 +740,10 @@ COMMANDS: tuple[Command, ...] = (
 NOTIFICATIONS: tuple[Notification, ...] = (
     Notification("qwen/didChangeStatus", Status, "A folder's status is another one"),
     Notification("qwen/auth/deviceCode", DeviceCode, "A sign-in waits for this code"),
-    Notification("qwen/didChangeTrust", TrustParams, "The workspace's trust has changed", from_client=True),
+    Notification(
+        "qwen/auth/didRedirect", RedirectParams, "The browser came back to the client", from_client=True
+    ),
+    Notification(
+        "qwen/didChangeTrust", WorkspaceTrustParams, "The workspace's trust has changed", from_client=True
+    ),
 )

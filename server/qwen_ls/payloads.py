@@ -8,13 +8,20 @@ import attrs
 
 from qwen_ls import contract
 from qwen_ls.core.credentials import Outcome
+from qwen_ls.core.errors import Problem
+from qwen_ls.core.origin import parse_base_url
+from qwen_ls.core.provenance import SourceKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from qwen_ls.actions.chat import Turn
     from qwen_ls.actions.models import Listing
     from qwen_ls.actions.resolve import Standing
-    from qwen_ls.core.errors import Problem
+    from qwen_ls.core.limits import Quota
+    from qwen_ls.core.origin import Claim, ConsentKey, Decision, Policy
     from qwen_ls.core.provenance import Source
+    from qwen_ls.core.stored import StoredKey
 
 MARKS = {Outcome.ACTIVE: "**active**", Outcome.OUTRANKED: "outranked", Outcome.UNUSABLE: "unusable"}
 
@@ -59,7 +66,22 @@ def error_data(problem: Problem) -> contract.ErrorData:
     return attrs.evolve(error(problem), message=None)
 
 
-def status(standing: Standing, *, busy: bool = False, uri: str | None = None) -> contract.Status:
+def quota(found: Quota | None) -> contract.Quota | None:
+    """What is used up."""
+    if found is None:
+        return None
+    return contract.Quota(
+        found.requests_this_minute,
+        found.minute_limit,
+        found.requests_today,
+        found.day_limit,
+        dict(found.headers),
+    )
+
+
+def status(
+    standing: Standing, *, busy: bool = False, uri: str | None = None, used: Quota | None = None
+) -> contract.Status:
     """Where a place stands."""
     resolution, chain = standing.resolution, standing.facts.environment.chain
     problems = [contract.FileProblem(p.file, p.line, p.text) for p in (*chain.problems, *resolution.notes)]
@@ -81,6 +103,9 @@ def status(standing: Standing, *, busy: bool = False, uri: str | None = None) ->
         )
     credential = resolution.credential
     claim, model = credential.claim, credential.model
+    refused = refusal_of(claim, standing.policy)
+    if refused is not None:
+        return contract.Status(**common, kind="Error", message=refused.message, error=error(refused))
     name = model.text if model else "the first model listed"
     return contract.Status(
         **common,
@@ -95,7 +120,17 @@ def status(standing: Standing, *, busy: bool = False, uri: str | None = None) ->
         source=source(claim.source),
         fingerprint=credential.fingerprint,
         expires_at=credential.expires_at,
+        quota=quota(used),
     )
+
+
+def refusal_of(claim: Claim, policy: Policy) -> Problem | None:
+    """Why nothing can be sent to a base URL at all, whoever is asked."""
+    try:
+        parse_base_url(claim.base_url.text, str(claim.base_url.source), policy.insecure_origins)
+    except Problem as problem:
+        return problem
+    return None
 
 
 def explanation(standing: Standing, uri: str | None = None) -> contract.Explanation:
@@ -141,6 +176,38 @@ def explain_in_words(shown: contract.Status, standing: Standing, candidates: lis
 def cell(text: str) -> str:
     """Text inside a table row."""
     return text.replace("|", "\\|")
+
+
+def stored_key(entry: StoredKey, *, active: bool) -> contract.StoredKey:
+    """A stored key, as far as it may be shown."""
+    return contract.StoredKey(
+        entry.target,
+        entry.provider,
+        entry.base_url,
+        entry.fingerprint,
+        entry.kept_in,
+        entry.stored_at,
+        entry.folder,
+        entry.model,
+        active,
+    )
+
+
+def stored_keys(entries: Iterable[StoredKey], standing: Standing) -> contract.KeysResult:
+    """The stored keys, the one in force marked."""
+    credential = standing.resolution.credential
+    used = credential.claim.source.file if credential is not None else None
+    is_keyring = credential is not None and credential.claim.source.kind is SourceKind.KEYRING
+    return contract.KeysResult([stored_key(e, active=is_keyring and str(e) == used) for e in entries])
+
+
+def consents(answers: Iterable[tuple[ConsentKey, Decision]], message: str) -> contract.TrustResult:
+    """Remembered answers."""
+    found = [
+        contract.Consent(key.folder, key.file, key.base_url, key.key_digest, decision.value)
+        for key, decision in answers
+    ]
+    return contract.TrustResult(found, message)
 
 
 def models(listing: Listing) -> contract.ModelsResult:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from qwen_ls.actions.ports import Ports
+from qwen_ls.actions.keys import Keys
+from qwen_ls.actions.ports import Ports, SignInServer
+from qwen_ls.core.credentials import QWEN_OAUTH
 from qwen_ls.core.envchain import ABSENT, EnvChain, find
 from qwen_ls.core.errors import Cause
 from qwen_ls.core.intents import NoReply, Reply, Unreachable
-from qwen_ls.core.oauth.token import CachedToken, Token
+from qwen_ls.core.limits import Ledger
+from qwen_ls.core.oauth.token import CachedToken, Issuer, Token
 from qwen_ls.core.secret import Secret
 from qwen_ls.core.settings import Settings
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from qwen_ls.core.intents import HttpRequest, PostForm
     from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision
     from qwen_ls.core.settings import Timeouts
+    from qwen_ls.core.stored import StoredKey
 
 START = 1_900_000_000.0  # epoch seconds
 ISSUER = "http://127.0.0.1:1"
@@ -169,6 +173,10 @@ class FakeState:
         """None."""
         return {}
 
+    async def keys(self) -> Mapping[str, StoredKey]:
+        """None."""
+        return {}
+
 
 class NoEnvFiles:
     """No `.env` anywhere."""
@@ -216,17 +224,32 @@ class Unused:
         raise AssertionError(f"ports.{self.name}.{attribute} was not expected to be used")
 
 
+class NoQwenSettings:
+    """Qwen Code is not there."""
+
+    path = "~/.qwen/settings.json"
+
+    async def read(self) -> None:
+        """Nothing."""
+
+
 def ports_of(**given: Any) -> Ports:
     """Ports of fakes; the ones that are not given, and have no fake above, must not be used."""
+    cache = given.pop("oauth_cache", Unused("oauth_cache"))
+    state = given.get("state", FakeState())
+    clock = given.get("clock", FakeClock())
     usual = {
-        "clock": FakeClock(),
+        "clock": clock,
         "entropy": FakeEntropy(),
         "env_files": NoEnvFiles(),
-        "state": FakeState(),
+        "state": state,
+        "keys": Keys(Unused("keyring"), state, clock),
+        "qwen_settings": NoQwenSettings(),
+        "ledger": Ledger(),
         "settings": Settings(),
         "process": {},
         "network": {},
-        "issuer": ISSUER,
+        "sign_ins": {QWEN_OAUTH: SignInServer(Issuer(ISSUER), cache)},
     }
     names = [
         field.name for field in attrs.fields(Ports) if field.default is attrs.NOTHING or field.name in given

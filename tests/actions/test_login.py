@@ -19,7 +19,7 @@ from actions.fakes import (
 )
 from qwen_ls.actions.login import Logins, SignedIn
 from qwen_ls.actions.ports import Place
-from qwen_ls.actions.tokens import Tokens
+from qwen_ls.actions.tokens import Accounts
 from qwen_ls.core.credentials import QWEN_OAUTH
 from qwen_ls.core.errors import Cause, Kind, Problem
 from qwen_ls.core.intents import NoReply, Reply
@@ -45,7 +45,7 @@ async def sign_in(replies: list[Any], chat: list[FakeExchange], clock: FakeClock
     """A whole sign-in."""
     world = {"oauth_cache": FakeCache(), "http": FakeHttp(replies, chat), "clock": clock, **ports}
     made = ports_of(**world)
-    login = Logins(made, Tokens(made)).start(QWEN_OAUTH, Place(), None, Somebody())
+    login = Logins(made, Accounts(made)).start(QWEN_OAUTH, Place(), None, Somebody())
     return await login.result()
 
 

@@ -9,7 +9,7 @@ import pytest
 from actions.fakes import FakeCache, FakeClock, FakeEntropy, FakeExchange, FakeHttp, Somebody, ports_of
 from qwen_ls.actions.chat import Chats, Turn
 from qwen_ls.actions.ports import Place
-from qwen_ls.actions.tokens import Tokens
+from qwen_ls.actions.tokens import Accounts
 from qwen_ls.core.errors import Kind, Problem
 
 PROCESS = {"OPENAI_API_KEY": "sk-key", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "OPENAI_MODEL": "m"}
@@ -30,7 +30,7 @@ async def send(exchanges: list[FakeExchange], **more: Any) -> tuple[Turn, FakeCl
     """One message."""
     clock, somebody, http = FakeClock(), Somebody(), FakeHttp((), exchanges)
     ports = ports_of(clock=clock, http=http, oauth_cache=FakeCache(), process=PROCESS, **more)
-    chats = Chats(ports, Tokens(ports))
+    chats = Chats(ports, Accounts(ports))
     turn = chats.begin(Place(), "hello", None, None)
     await chats.run(turn, somebody, somebody)
     return turn, clock, somebody, http
@@ -87,7 +87,7 @@ async def test_what_is_given_up_on(answers: list[FakeExchange], kind: Kind, sent
     """After two retries, or at once: a longer pause than the user's limit, a refusal, no connection."""
     http = FakeHttp((), answers)
     ports = ports_of(http=http, oauth_cache=FakeCache(), process=PROCESS)
-    chats, somebody = Chats(ports, Tokens(ports)), Somebody()
+    chats, somebody = Chats(ports, Accounts(ports)), Somebody()
     turn = chats.begin(Place(), "hello", None, None)
     with pytest.raises(Problem) as failed:
         await chats.run(turn, somebody, somebody)
@@ -100,7 +100,7 @@ async def test_after_the_first_byte_nothing_is_sent_again() -> None:
     half = FakeExchange(200, ANSWER[:40], {"content-type": "text/event-stream"})
     http = FakeHttp((), [half, fine()])
     ports = ports_of(http=http, oauth_cache=FakeCache(), process=PROCESS)
-    chats, somebody = Chats(ports, Tokens(ports)), Somebody()
+    chats, somebody = Chats(ports, Accounts(ports)), Somebody()
     with pytest.raises(Problem) as failed:
         await chats.run(chats.begin(Place(), "hello", None, None), somebody, somebody)
     assert (failed.value.kind, len(http.requests)) == (Kind.STREAM_TRUNCATED, 1)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actions.fakes import START, FakeCache, FakeClock, FakeEntropy, FakeHttp, granted, ports_of, token
-from qwen_ls.actions.tokens import Tokens
+from qwen_ls.actions.tokens import Accounts, Tokens
+from qwen_ls.core.credentials import QWEN_OAUTH
 from qwen_ls.core.errors import Cause, Kind, Problem
 from qwen_ls.core.intents import NoReply, Reply
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def make(cache: FakeCache, http: FakeHttp, **more: Any) -> Tokens:
     """The tokens of a process."""
-    return Tokens(ports_of(oauth_cache=cache, http=http, **more))
+    return Accounts(ports_of(oauth_cache=cache, http=http, **more)).of(QWEN_OAUTH)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def runtime(tmp_path: Path) -> Path:
 @pytest.fixture
 def handover(tmp_path: Path, runtime: Path) -> Iterator[Handover]:
     """One whose folder exists."""
-    made = Handover(tmp_path / "state", runtime)
+    made = Handover(lambda: tmp_path / "state", runtime)
     made.create()
     yield made
     made.remove()
@@ -72,7 +72,7 @@ def test_the_folder_is_new_and_its_owners_alone(tmp_path: Path, runtime: Path) -
     """It stands in XDG_RUNTIME_DIR, with a name nobody can guess, and only its owner may enter."""
     before = os.umask(0)
     try:
-        folders = [Handover(tmp_path / "state", runtime).create() for _ in range(2)]
+        folders = [Handover(lambda: tmp_path / "state", runtime).create() for _ in range(2)]
     finally:
         os.umask(before)
     assert {folder.parent for folder in folders} == {runtime}
@@ -100,7 +100,7 @@ def test_it_stands_in_the_state_folder_where_the_runtime_folder_is_not_private(
         "a file": file,
         "relative": Path(runtime.name),
     }
-    folder = Handover(tmp_path / "state", named[case]).create()
+    folder = Handover(lambda: tmp_path / "state", named[case]).create()
     assert folder.parent == tmp_path / "state"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert folder.parent.stat().st_mode & 0o777 == 0o700
@@ -111,7 +111,7 @@ def test_another_users_runtime_folder_is_not_used(
 ) -> None:
     """As after `sudo`, which keeps the variable of whoever called it."""
     monkeypatch.setattr(os, "geteuid", lambda: runtime.stat().st_uid + 1)
-    assert Handover(tmp_path / "state", runtime).create().parent == tmp_path / "state"
+    assert Handover(lambda: tmp_path / "state", runtime).create().parent == tmp_path / "state"
 
 
 def test_removing_takes_everything_along(handover: Handover, runtime: Path) -> None:
@@ -313,7 +313,7 @@ SERVER = """
 import sys
 from pathlib import Path
 from qwen_ls.adapters.handover import Handover
-handover = Handover(Path(sys.argv[1]), Path(sys.argv[2]))
+handover = Handover(lambda: Path(sys.argv[1]), Path(sys.argv[2]))
 print(handover.create(), handover.hold(), flush=True)
 sys.stdin.read()
 """
@@ -334,7 +334,7 @@ def test_a_living_servers_folder_stays_and_a_killed_ones_goes(tmp_path: Path, ru
         assert (folder.parent, held) == (runtime, "True")
         (folder / NAME).write_text("a key that it never fetched")
         age(folder, 100_000)
-        mine = Handover(tmp_path / "state", runtime)
+        mine = Handover(lambda: tmp_path / "state", runtime)
         assert mine.sweep() == 0
         assert folder.exists()
         other.kill()
@@ -347,8 +347,8 @@ def test_a_server_that_died_before_it_held_its_folder_is_swept_after_a_minute(
     tmp_path: Path, runtime: Path
 ) -> None:
     """A new folder has that long to get its lock; in both places."""
-    others = [Handover(tmp_path / "state", place).create() for place in (runtime, None)]
-    mine = Handover(tmp_path / "state", runtime)
+    others = [Handover(lambda: tmp_path / "state", place).create() for place in (runtime, None)]
+    mine = Handover(lambda: tmp_path / "state", runtime)
     own = mine.create()
     assert mine.sweep() == 0
     for folder in (*others, own):
@@ -373,14 +373,14 @@ def test_sweeping_touches_nothing_else(tmp_path: Path, runtime: Path) -> None:
     for path in before:
         os.utime(path, (0, 0))
     os.utime(target, (0, 0))
-    assert Handover(tmp_path / "state", runtime).sweep() == 0
+    assert Handover(lambda: tmp_path / "state", runtime).sweep() == 0
     assert sorted(runtime.iterdir()) == before
-    assert Handover(tmp_path / "no state", None).sweep() == 0
+    assert Handover(lambda: tmp_path / "no state", None).sweep() == 0
 
 
 def test_holding_needs_a_folder_and_happens_once(handover: Handover, tmp_path: Path) -> None:
     """Without a folder there is nothing to hold; a second call changes nothing."""
-    assert Handover(tmp_path / "state").hold() is False
+    assert Handover(lambda: tmp_path / "state").hold() is False
     assert handover.hold() is True
     assert handover.hold() is True
     assert handover.folder is not None

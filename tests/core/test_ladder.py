@@ -28,14 +28,14 @@ from qwen_ls.core.envchain import (
 from qwen_ls.core.envfile import parse_env
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.ladder import ChosenBy, Resolution, resolve
-from qwen_ls.core.oauth.token import CachedToken, Token
+from qwen_ls.core.oauth.token import CachedToken, Issuer, Token
 from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision, Policy, WorkspaceTrust, authorize
 from qwen_ls.core.providers import CATALOGUE, KEY_VARIABLES, Provider
 from qwen_ls.core.secret import Secret
 
 FOLDER, HOME = PurePosixPath("/p"), PurePosixPath("/home/ada")
 CACHE = "/home/ada/.qwen/oauth_creds.json"
-ISSUER = "https://chat.qwen.ai"
+ISSUER = Issuer("https://chat.qwen.ai")
 KEY, FILE_KEY = "sk-process-0123456789", "sk-infile-0123456789"
 OPENAI_URL = "https://api.openai.com/v1"
 EVIL = "https://evil.example/v1"

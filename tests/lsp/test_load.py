@@ -12,6 +12,7 @@ import pytest_asyncio
 from lsp.talk import TWIN, Talk, closes_in_time, now, talking, unique
 from provider import running_provider
 from qwen_ls.__main__ import compose
+from qwen_ls.adapters.handover import Handover
 from qwen_ls.lsp.frames import Frames
 from qwen_ls.lsp.server import Server, add_features
 from wire import CAPABILITIES, environment
@@ -156,7 +157,7 @@ async def test_nothing_is_kept_of_a_request(
         monkeypatch.setenv(name, value)
     await talk.provider.configure(tokens=2)
     pipe: Any = Pipe()
-    server = Server(pipe, compose)
+    server = Server(pipe, compose, Handover(lambda: tmp_path / "state"))
     add_features(server)
     protocol, sent = server.protocol, 0
 

@@ -22,7 +22,7 @@ from terminal.shell import Shell, finish
 
 if TYPE_CHECKING:
     from qwen_ls.actions.ports import Ports
-    from qwen_ls.actions.tokens import Tokens
+    from qwen_ls.actions.tokens import Accounts
 
 # The real program, with one adapter that misbehaves as the real one may.
 PROGRAM = """
@@ -93,7 +93,7 @@ def test_an_answer_that_ends_early_says_so(stop_reason: StopReason, word: str) -
     """An answer that was cut by the provider is followed by a note; a whole one by nothing."""
     out, err = StringIO(), StringIO()
     output = Output(out, err)
-    nothing = cast("Ports", None), Place(), cast("Tokens", None)  # printing needs none of them
+    nothing = cast("Ports", None), Place(), cast("Accounts", None)  # printing needs none of them
     run = Run(Options("chat"), *nothing, output, Person(output, None))
     turn = Turn("t-1", "c-1", (), Place(), requested_model="m", model="m", stop_reason=stop_reason)
     output.text("Half a sent")

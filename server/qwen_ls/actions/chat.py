@@ -22,7 +22,7 @@ from qwen_ls.core.chat import (
     bad_reply,
     encode_request,
 )
-from qwen_ls.core.credentials import QWEN_OAUTH
+from qwen_ls.core.credentials import is_sign_in
 from qwen_ls.core.errors import Kind, Problem, strip_control
 from qwen_ls.core.intents import Cut, Unreachable
 from qwen_ls.core.replies import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from qwen_ls.actions.ports import Exchange, Human, Place, Ports, Sink
     from qwen_ls.actions.provider import Signed
-    from qwen_ls.actions.tokens import Tokens
+    from qwen_ls.actions.tokens import Accounts
 
 RETRIES = 2  # before the first byte, for 429 and for 5xx each
 BACKOFF = 0.5  # seconds before the first retry of a 5xx, doubled for the second, jittered
@@ -79,9 +79,9 @@ class Turn:
 class Chats:
     """The conversations of this process, kept in memory, and the turns under way."""
 
-    def __init__(self, ports: Ports, tokens: Tokens) -> None:
+    def __init__(self, ports: Ports, accounts: Accounts) -> None:
         self._ports = ports
-        self._tokens = tokens
+        self._accounts = accounts
         self._conversations: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
         self.turns: dict[str, Turn] = {}
 
@@ -150,7 +150,7 @@ class Chats:
             self._conversations.popitem(last=False)
 
     async def _attempt(self, turn: Turn, sink: Sink) -> None:
-        signed = await ready(self._ports, self._tokens, await stand(self._ports, turn.place))
+        signed = await ready(self._ports, self._accounts, await stand(self._ports, turn.place))
         model = await model_of(self._ports, signed, turn.asked_model)
         turn.requested_model = model
         body = encode_request(turn.messages, model)
@@ -172,10 +172,10 @@ class Chats:
                 problem = await refuse(self._ports, exchange, signed.credential, model)
             finally:
                 await exchange.aclose()
-            if exchange.status in REFUSALS and signed.credential.method == QWEN_OAUTH and not refreshed:
+            if exchange.status in REFUSALS and is_sign_in(signed.credential.method) and not refreshed:
                 refreshed = True
                 sink.note("renewing the sign-in")
-                signed = await ready(self._ports, self._tokens, signed.standing, rejected=signed.credential)
+                signed = await ready(self._ports, self._accounts, signed.standing, rejected=signed.credential)
                 continue
             seconds = self._pause(problem, exchange, retries)
             if seconds is None:

@@ -35,7 +35,8 @@ async def doctor(ports: Ports, place: Place, door: Mapping[str, Any]) -> dict[st
         ".env problems": [f"{p.file}:{p.line}: {p.text}" for p in chain.problems],
         "Qwen sign-in": standing.facts.cached.problem
         or ("cached" if standing.facts.cached.token else f"none at {standing.facts.cached.path}"),
-        "issuer": ports.issuer,
+        "sign-in servers": [f"{method}: {s.issuer.base_url}" for method, s in ports.sign_ins.items()],
+        "keyring": await ports.keyring.backend(),
         "settings problems": list(ports.settings.problems),
         "network": {name: without_password(value) for name, value in ports.network.items()},
     }

@@ -13,13 +13,15 @@ from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import remember
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH, oauth_credential
 from qwen_ls.core.errors import Kind, Problem
-from qwen_ls.core.oauth.device import DeviceAuthorization, Issuer, device_flow
+from qwen_ls.core.oauth.device import DeviceAuthorization, device_flow
 from qwen_ls.core.oauth.pkce import VERIFIER_BYTES, code_verifier
 from qwen_ls.core.provenance import Source, SourceKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from qwen_ls.actions.ports import Human, Place, Ports
-    from qwen_ls.actions.tokens import Tokens
+    from qwen_ls.actions.tokens import Accounts
     from qwen_ls.core.oauth.token import Token
 
 
@@ -69,9 +71,9 @@ class Login:
 class Logins:
     """The sign-ins of this process: one flow at a time per method, a second login joins the first."""
 
-    def __init__(self, ports: Ports, tokens: Tokens) -> None:
+    def __init__(self, ports: Ports, accounts: Accounts) -> None:
         self._ports = ports
-        self._tokens = tokens
+        self._accounts = accounts
         self._flights: dict[str, Login] = {}
         self._count = 0
 
@@ -80,14 +82,14 @@ class Logins:
 
     def start(self, method: str, place: Place, target: str | None, human: Human) -> Login:
         """Begin a sign-in, or join the one under way. Raises Problem for a method that cannot."""
-        if method != QWEN_OAUTH:
-            raise not_supported(method)
+        if method not in self._ports.sign_ins:
+            raise not_supported(method, self._ports.sign_ins)
         running = self._flights.get(method)
         if running is not None and not running.task.done():
             return running
         self._count += 1
         authorization: asyncio.Future[DeviceAuthorization] = asyncio.get_running_loop().create_future()
-        flow = self._sign_in(f"login-{self._count}", authorization, place, target, human)
+        flow = self._sign_in(Beginning(f"login-{self._count}", method, place, target, human), authorization)
         login = Login(f"login-{self._count}", method, asyncio.create_task(flow), authorization)
         login.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._flights[method] = login
@@ -105,20 +107,16 @@ class Logins:
             await asyncio.wait(tasks, timeout=patience)
 
     async def _sign_in(
-        self,
-        login_id: str,
-        authorization: asyncio.Future[DeviceAuthorization],
-        place: Place,
-        target: str | None,
-        human: Human,
+        self, begun: Beginning, authorization: asyncio.Future[DeviceAuthorization]
     ) -> SignedIn:
         verifier = code_verifier(self._ports.entropy.token_bytes(VERIFIER_BYTES))
         shown: list[asyncio.Task[None]] = []
         flow_task = asyncio.current_task()
 
         async def show(code: DeviceAuthorization) -> None:
-            login = self._flights.get(QWEN_OAUTH)
-            if not await human.show_code(login_id, QWEN_OAUTH, code) and login and login.task is flow_task:
+            login = self._flights.get(begun.method)
+            goes_on = await begun.human.show_code(begun.login_id, begun.method, code)
+            if not goes_on and login and login.task is flow_task:
                 login.cancel()
 
         def show_code(code: DeviceAuthorization) -> None:
@@ -126,37 +124,42 @@ class Logins:
             shown.append(asyncio.create_task(show(code)))
 
         try:
-            flow = device_flow(Issuer(self._ports.issuer), verifier)
+            flow = device_flow(self._ports.sign_ins[begun.method].issuer, verifier)
             token = await drive(flow, self._ports, show_code)
         finally:
             for task in shown:
                 task.cancel()
-        return await self._keep(token, place, target)
+        return await self._keep(token, begun)
 
-    async def _keep(self, token: Token, place: Place, target: str | None) -> SignedIn:
+    async def _keep(self, token: Token, begun: Beginning) -> SignedIn:
         """Check the token with a request, write it, and make this the method in force."""
-        standing = await stand(self._ports, place)
-        source = Source(SourceKind.QWEN_OAUTH, file=standing.facts.cached.path)
-        credential = oauth_credential(token, source, self._ports.issuer)
-        checked = await check(self._ports, Signed(credential, standing))
-        await self._tokens.adopt(token)
-        await remember(self._ports, place, QWEN_OAUTH, target)
-        message = "Signed in to Qwen"
+        method, server = begun.method, self._ports.sign_ins[begun.method]
+        source = Source(SourceKind.QWEN_OAUTH, file=(await server.cache.read()).path)
+        credential = oauth_credential(method, token, source, server.issuer)
+        checked = await check(self._ports, Signed(credential, await stand(self._ports, begun.place)))
+        await self._accounts.of(method).adopt(token)
+        await remember(self._ports, begun.place, method, begun.target)
+        message = f"Signed in to {'Qwen' if method == QWEN_OAUTH else method}"
         if not checked:
             message += f", but {credential.base_url} did not answer, so the sign-in could not be checked"
-        return SignedIn(QWEN_OAUTH, checked, message)
+        return SignedIn(method, checked, message)
 
 
-def not_supported(method: str) -> Problem:
+@attrs.frozen
+class Beginning:
+    """A sign-in as it was asked for."""
+
+    login_id: str
+    method: str
+    place: Place
+    target: str | None
+    human: Human
+
+
+def not_supported(method: str, known: Iterable[str]) -> Problem:
     """A way in that there is not."""
-    if method == API_KEY:
-        what = "Storing an API key is not supported yet"
-        remedy = (
-            "Put OPENAI_API_KEY (with OPENAI_BASE_URL and OPENAI_MODEL) into .qwen/.env and switch to api-key"
-        )
-    else:
-        what, remedy = f"There is no way in named {method!r}", f"Use {QWEN_OAUTH}, or switch to {API_KEY}"
-    return Problem(Kind.NOT_SUPPORTED, what, remedy=remedy)
+    remedy = f"Use one of {', '.join((*known, API_KEY))}; more servers can be set in oauthServers"
+    return Problem(Kind.NOT_SUPPORTED, f"There is no way in named {method!r}", remedy=remedy)
 
 
 def cancelled() -> Problem:

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qwen_ls.actions.keys import remove_key
 from qwen_ls.actions.resolve import stand
-from qwen_ls.actions.switch import remember
-from qwen_ls.core.credentials import API_KEY, METHODS, QWEN_OAUTH
+from qwen_ls.actions.switch import check_method, remember
+from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.stored import FOLDER, USER
 
 if TYPE_CHECKING:
     from qwen_ls.actions.ports import Place, Ports
-    from qwen_ls.actions.tokens import Tokens
+    from qwen_ls.actions.tokens import Accounts, Tokens
+    from qwen_ls.core.stored import Target
 
 
 async def logout(
-    ports: Ports, tokens: Tokens, place: Place, method: str | None, target: str | None
+    ports: Ports, accounts: Accounts, place: Place, method: str | None, target: str | None
 ) -> tuple[bool, str]:
     """Forget `method`'s credential (None: the one in force) and the choice of it.
 
     Returns whether there was one, and a line that says what still applies. Raises Problem.
     """
     method = method or (await stand(ports, place)).resolution.method or QWEN_OAUTH
-    if method not in METHODS:
-        remedy = f"Choose one of {', '.join(METHODS)}"
-        raise Problem(Kind.NOT_SUPPORTED, f"There is no method {method!r}", remedy=remedy)
+    check_method(ports, method)
     removed = False
-    said = ["No API key is stored by qwen-ls; the environment and .env files are yours to change"]
-    if method == QWEN_OAUTH:
-        removed = await forget(tokens)
-        said = ["Signed out of Qwen; Qwen Code shares this sign-in and is signed out too"]
-        if not removed:
-            said = ["There was no Qwen sign-in to forget"]
+    said = ["There was no stored key to forget; the environment and .env files are yours to change"]
+    if method == API_KEY:
+        entry = await remove_key(ports, place, as_target(target), None)
+        removed = entry is not None
+        said = [f"Forgot the {entry}"] if entry is not None else said
+    if method != API_KEY:
+        removed = await forget(accounts.of(method))
+        said = [f"There was no sign-in of {method} to forget"]
+        if removed:
+            shared = "; Qwen Code shares this sign-in and is signed out too" if method == QWEN_OAUTH else ""
+            said = [f"Signed out of {'Qwen' if method == QWEN_OAUTH else method}{shared}"]
     await forget_choice(ports, place, method, target)
     after = (await stand(ports, place)).resolution
     if after.credential is not None:
@@ -39,6 +45,11 @@ async def logout(
     elif method == API_KEY:
         said.append("nothing is in force here")
     return removed, "; ".join(said)
+
+
+def as_target(target: str | None) -> Target | None:
+    """The word of the wire as the word of the core."""
+    return {"user": USER, "workspaceFolder": FOLDER}.get(target or "")
 
 
 async def forget(tokens: Tokens) -> bool:

@@ -11,7 +11,7 @@ from qwen_ls.actions.resolve import stand
 
 if TYPE_CHECKING:
     from qwen_ls.actions.ports import Human, Place, Ports
-    from qwen_ls.actions.tokens import Tokens
+    from qwen_ls.actions.tokens import Accounts
 
 
 @attrs.frozen
@@ -24,11 +24,11 @@ class Listing:
     active: str | None
 
 
-async def models(ports: Ports, tokens: Tokens, place: Place, human: Human) -> Listing:
+async def models(ports: Ports, accounts: Accounts, place: Place, human: Human) -> Listing:
     """Ask the provider in force. Raises Problem."""
 
     async def attempt() -> Listing:
-        signed = await ready(ports, tokens, await stand(ports, place))
+        signed = await ready(ports, accounts, await stand(ports, place))
         found = tuple(await list_models(ports, signed))
         credential = signed.credential
         active = credential.model.text if credential.model else next(iter(found), None)

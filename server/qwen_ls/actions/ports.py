@@ -9,16 +9,20 @@ import attrs
 from qwen_ls.core.origin import WorkspaceTrust
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from qwen_ls.actions.keys import Keys
     from qwen_ls.core.chat import Delta
     from qwen_ls.core.envchain import EnvChain
     from qwen_ls.core.intents import HttpRequest, NoReply, PostForm, PostJson, Reply
+    from qwen_ls.core.limits import Ledger
     from qwen_ls.core.oauth.device import DeviceAuthorization
-    from qwen_ls.core.oauth.token import CachedToken, Token
+    from qwen_ls.core.oauth.token import CachedToken, Issuer, Token
     from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision
+    from qwen_ls.core.qwen_settings import QwenKey
     from qwen_ls.core.settings import Settings, Timeouts
+    from qwen_ls.core.stored import StoredKey
 
 
 class Clock(Protocol):
@@ -100,6 +104,52 @@ class EnvFiles(Protocol):
     async def find(self, folder: str | None, excluded: Sequence[str]) -> tuple[EnvChain, EnvChain]:
         """The chain from `folder` upward, and the chain of the home files alone."""
 
+    async def prepare(self, folder: str | None) -> tuple[str, bool, bool]:
+        """Make `.qwen/.env`: its path, whether it is new, whether git ignores it. Raises OSError."""
+
+
+class Keyring(Protocol):
+    """The operating system's keyring. All raise Problem (keyring-unavailable, keyring-locked).
+
+    `patient` means that a human waits for it, and may have to unlock it first.
+    """
+
+    async def read(self, name: str, patient: bool) -> str | None:  # noqa: FBT001 - named by every caller
+        """A value; None if there is none."""
+
+    async def write(self, name: str, value: str, patient: bool) -> None:  # noqa: FBT001 - as above
+        """Put a value in, and see that it is there."""
+
+    async def remove(self, name: str, patient: bool) -> bool:  # noqa: FBT001 - as above
+        """Take a value out; whether there was one."""
+
+    async def backend(self) -> str:
+        """Which keyring it is, in a few words."""
+
+
+class KeyFile(Protocol):
+    """A plain file for keys, where the user allows that. Writing raises OSError."""
+
+    async def read(self, name: str) -> str | None:
+        """A value."""
+
+    async def write(self, name: str, value: str) -> None:
+        """Put a value in."""
+
+    async def remove(self, name: str) -> None:
+        """Take a value out."""
+
+
+class QwenCodeSettings(Protocol):
+    """Qwen Code's own settings."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+
+    async def read(self) -> QwenKey | str | None:
+        """The key it offers, None, or why it cannot be used."""
+
 
 class OAuthCache(Protocol):
     """`oauth_creds.json`, shared with Qwen Code."""
@@ -132,6 +182,18 @@ class State(Protocol):
     async def decide(self, answers: Mapping[ConsentKey, Decision]) -> None:
         """Remember answers. Raises OSError."""
 
+    async def undecide(self, answers: Collection[ConsentKey]) -> None:
+        """Forget answers. Raises OSError."""
+
+    async def keys(self) -> Mapping[str, StoredKey]:
+        """The index of the stored keys, by name."""
+
+    async def keep_key(self, entry: StoredKey) -> None:
+        """Put a key into the index. Raises OSError."""
+
+    async def drop_key(self, name: str) -> None:
+        """Take a key out of it. Raises OSError."""
+
 
 class Human(Protocol):
     """Whoever sits at the other side of a door."""
@@ -154,23 +216,34 @@ class Sink(Protocol):
 
 
 @attrs.frozen
+class SignInServer:
+    """Where one OAuth method signs in, and where its token is cached."""
+
+    issuer: Issuer
+    cache: OAuthCache
+
+
+@attrs.frozen
 class Ports:
     """The world, for one process.
 
     `process` holds the variables a credential may come from, `network` those that steer connections,
-    both as they were at start. `issuer` is Qwen's authorization server.
+    both as they were at start. `sign_ins` are the OAuth methods' servers, Qwen's among them.
     """
 
     clock: Clock
     entropy: Entropy
     http: Http
     env_files: EnvFiles
-    oauth_cache: OAuthCache
+    sign_ins: Mapping[str, SignInServer]
     state: State
+    keys: Keys
+    keyring: Keyring
+    qwen_settings: QwenCodeSettings
     settings: Settings
+    ledger: Ledger
     process: Mapping[str, str] = attrs.field(repr=False)
     network: Mapping[str, str] = attrs.field(repr=False)
-    issuer: str
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from qwen_ls.core.chat import Message, Role, encode_request
-from qwen_ls.core.credentials import QWEN_OAUTH, Credential, oauth_credential
+from qwen_ls.core.credentials import QWEN_OAUTH, Credential, is_sign_in, oauth_credential
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.intents import HttpRequest, Unreachable
 from qwen_ls.core.origin import ConsentNeeded, Decision, authorize
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from qwen_ls.actions.ports import Exchange, Place, Ports
     from qwen_ls.actions.resolve import Standing
-    from qwen_ls.actions.tokens import Tokens
+    from qwen_ls.actions.tokens import Accounts
+    from qwen_ls.core.limits import Quota
 
     Ask = Callable[[ConsentNeeded], Awaitable[Decision | None]]
 
@@ -38,16 +39,17 @@ class Signed:
 
 
 async def ready(
-    ports: Ports, tokens: Tokens, standing: Standing, rejected: Credential | None = None
+    ports: Ports, accounts: Accounts, standing: Standing, rejected: Credential | None = None
 ) -> Signed:
     """The standing's credential, with a fresh token where it is an OAuth one.
 
     `rejected` is the credential that the provider has just refused. Raises Problem.
     """
     credential = standing.resolution.require()
-    if credential.method == QWEN_OAUTH:
-        token = await tokens.fresh(rejected.claim.secret if rejected else None)
-        credential = oauth_credential(token, credential.claim.source, ports.issuer)
+    if is_sign_in(credential.method):
+        token = await accounts.of(credential.method).fresh(rejected.claim.secret if rejected else None)
+        issuer = ports.sign_ins[credential.method].issuer
+        credential = oauth_credential(credential.method, token, credential.claim.source, issuer)
     return Signed(credential, standing)
 
 
@@ -87,10 +89,14 @@ async def send(ports: Ports, signed: Signed, method: str, path: str, body: bytes
         headers["Content-Type"] = "application/json"
     if credential.method == QWEN_OAUTH:
         headers["X-DashScope-AuthType"] = QWEN_OAUTH  # as Qwen Code marks such requests
+    if method == "POST":
+        ports.ledger.sent(credential.method, ports.clock.now())
     try:
-        return await ports.http.open(HttpRequest(method, url, headers, body), ports.settings.timeouts)
+        exchange = await ports.http.open(HttpRequest(method, url, headers, body), ports.settings.timeouts)
     except Unreachable as unreachable:
         raise explain_no_reply(unreachable.reply, credential) from None
+    ports.ledger.answered(credential.base_url, exchange.headers)
+    return exchange
 
 
 async def refuse(ports: Ports, exchange: Exchange, credential: Credential, model: str | None) -> Problem:
@@ -174,3 +180,11 @@ async def check(ports: Ports, signed: Signed) -> bool:
     if rejection.retryable:
         return False
     raise rejection
+
+
+def quota(ports: Ports, standing: Standing) -> Quota | None:
+    """What this run has used of the credential in force, and the provider's own word on it."""
+    credential = standing.resolution.credential
+    if credential is None:
+        return None
+    return ports.ledger.quota(credential.method, credential.base_url, ports.clock.now())

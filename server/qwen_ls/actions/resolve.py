@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.core.credentials import Facts
+from qwen_ls.core.credentials import QWEN_OAUTH, Facts
 from qwen_ls.core.envchain import Environment
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.ladder import Resolution, resolve
@@ -31,16 +31,26 @@ async def stand(ports: Ports, place: Place) -> Standing:
     decisions = await ports.state.decisions()
     chain, home = await ports.env_files.find(place.folder, ports.settings.excluded_env_vars)
     folder_choice = await ports.state.choice(place.folder) if place.folder is not None else None
+    folder_key, user_key = await ports.keys.find(place.folder)
     facts = Facts(
         folder=place.folder,
         environment=Environment(ports.process, chain),
         user_environment=Environment(ports.process, home),
-        cached=await ports.oauth_cache.read(),
-        issuer=ports.issuer,
+        cached=await ports.sign_ins[QWEN_OAUTH].cache.read(),
+        issuer=ports.sign_ins[QWEN_OAUTH].issuer,
+        others={
+            method: (server.issuer, await server.cache.read())
+            for method, server in ports.sign_ins.items()
+            if method != QWEN_OAUTH
+        },
         folder_choice=folder_choice,
         user_choice=await ports.state.choice(None),
         headless=place.headless,
         decisions=decisions,
+        folder_key=folder_key,
+        user_key=user_key,
+        qwen_key=await ports.qwen_settings.read(),
+        qwen_settings_path=ports.qwen_settings.path,
     )
     policy = Policy(
         folder=place.folder or "",

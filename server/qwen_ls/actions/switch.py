@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qwen_ls.actions.resolve import stand, state_unwritable
-from qwen_ls.core.credentials import METHODS
+from qwen_ls.core.credentials import API_KEY
 from qwen_ls.core.errors import Kind, Problem
 
 if TYPE_CHECKING:
@@ -19,10 +19,7 @@ async def switch(ports: Ports, place: Place, method: str, target: str | None) ->
 
     A method without a credential is chosen all the same: the message says that it is signed out.
     """
-    if method not in METHODS:
-        raise Problem(
-            Kind.NOT_SUPPORTED, f"There is no method {method!r}", remedy=f"Choose one of {', '.join(METHODS)}"
-        )
+    check_method(ports, method)
     await remember(ports, place, method, target)
     standing = await stand(ports, place)
     resolution = standing.resolution
@@ -35,6 +32,13 @@ async def switch(ports: Ports, place: Place, method: str, target: str | None) ->
         return f"Switched to {method}. {resolution.problem.message}"
     credential = resolution.require()
     return f"Switched to {method}: {credential.provider.label}, {credential.claim.source}"
+
+
+def check_method(ports: Ports, method: str) -> None:
+    """Raise Problem(not-supported) for a method that there is not."""
+    if method != API_KEY and method not in ports.sign_ins:
+        remedy = f"Choose one of {', '.join((*ports.sign_ins, API_KEY))}"
+        raise Problem(Kind.NOT_SUPPORTED, f"There is no method {method!r}", remedy=remedy)
 
 
 async def remember(ports: Ports, place: Place, method: str | None, target: str | None) -> None:

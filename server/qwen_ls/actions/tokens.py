@@ -22,7 +22,7 @@ from qwen_ls.core.oauth.token import (
 )
 
 if TYPE_CHECKING:
-    from qwen_ls.actions.ports import Ports
+    from qwen_ls.actions.ports import Ports, SignInServer
     from qwen_ls.core.secret import Secret
 
 ADOPT_FOR = 2.0  # seconds to look for a newer token after invalid_grant
@@ -30,18 +30,39 @@ ADOPT_EVERY = 0.1  # seconds
 CLIENT_ERRORS = range(400, 500)
 
 
-class Tokens:
-    """The token of this process. `fresh` is safe to call from any number of requests at once."""
+class Accounts:
+    """The tokens of this process, one for each OAuth method."""
 
     def __init__(self, ports: Ports) -> None:
+        self._tokens = {method: Tokens(ports, server) for method, server in ports.sign_ins.items()}
+
+    def of(self, method: str) -> Tokens:
+        """A method's token. Raises Problem for a method that has none."""
+        found = self._tokens.get(method)
+        if found is None:
+            remedy = "Choose another method, or define the server in the user setting oauthServers"
+            raise Problem(Kind.NOT_SUPPORTED, f"There is no sign-in named {method!r}", remedy=remedy)
+        return found
+
+    async def aclose(self, patience: float) -> None:
+        """Let refreshes under way end, for at most `patience` seconds, then end them."""
+        await asyncio.gather(*(tokens.aclose(patience) for tokens in self._tokens.values()))
+
+
+class Tokens:
+    """One method's token. `fresh` is safe to call from any number of requests at once."""
+
+    def __init__(self, ports: Ports, server: SignInServer) -> None:
         self._ports = ports
+        self._issuer = server.issuer
+        self._cache = server.cache
         self._jitter = ports.entropy.jitter()
         self._flight: asyncio.Task[Token] | None = None
         self._unsaved: CachedToken | None = None
 
     async def read(self) -> CachedToken:
         """The cache, or the newer token that could not be written to it."""
-        cached = await self._ports.oauth_cache.read()
+        cached = await self._cache.read()
         unsaved = self._unsaved
         if unsaved is None or unsaved.token is None:
             return cached
@@ -74,11 +95,11 @@ class Tokens:
     async def _refresh(self, seen: Token, rejected: Secret | None) -> Token:
         """Under both locks: adopt a newer token, else ask for one."""
         try:
-            async with self._ports.oauth_cache.lock():
+            async with self._cache.lock():
                 current = required(await self.read())
                 if self._is_newer(current, seen, rejected):
                     return current
-                result = await drive(refresh_flow(self._ports.issuer, current), self._ports)
+                result = await drive(refresh_flow(self._issuer, current), self._ports)
                 if isinstance(result, Reply) and result.ok and is_token(result.json):
                     return await self._save(from_reply(result.json, self._ports.clock.now(), current))
         except TimeoutError:
@@ -102,7 +123,7 @@ class Tokens:
     async def _save(self, token: Token) -> Token:
         self._unsaved = None
         try:
-            await self._ports.oauth_cache.write(token)
+            await self._cache.write(token)
         except OSError:
             # The old refresh token is spent: losing the new one would sign the user out.
             self._unsaved = CachedToken("memory", token, None, self._ports.clock.now())
@@ -111,15 +132,17 @@ class Tokens:
     async def _explain(self, result: Reply | NoReply, current: Token) -> Token:
         """No new token: adopt one that somebody else has just written, or say why."""
         if isinstance(result, NoReply):
-            raise no_reply(result, self._ports.issuer)
+            raise no_reply(result, self._issuer.base_url)
         if result.ok:  # a captive portal's page, say
             what = "The sign-in server answered a refresh with something else than a token"
             remedy = "Check the network and try again"
-            raise Problem(Kind.BAD_REPLY, what, where=self._ports.issuer, remedy=remedy, retryable=True)
+            raise Problem(Kind.BAD_REPLY, what, where=self._issuer.base_url, remedy=remedy, retryable=True)
         if result.status not in CLIENT_ERRORS:
             what = f"The sign-in server answered HTTP {result.status} to a refresh"
             remedy = "Try again in a while"
-            raise Problem(Kind.PROVIDER_DOWN, what, where=self._ports.issuer, remedy=remedy, retryable=True)
+            raise Problem(
+                Kind.PROVIDER_DOWN, what, where=self._issuer.base_url, remedy=remedy, retryable=True
+            )
         for _ in range(round(ADOPT_FOR / ADOPT_EVERY)):
             await self._ports.clock.sleep(ADOPT_EVERY)
             newer = (await self.read()).token
@@ -129,7 +152,7 @@ class Tokens:
         raise Problem(
             Kind.SIGNED_OUT,
             f"The Qwen sign-in has ended: the server refused to renew it ({code})",
-            where=(await self._ports.oauth_cache.read()).path,
+            where=(await self._cache.read()).path,
             remedy="Sign in again, or switch to another method",
             actions=[SIGN_IN, SWITCH],
         )
@@ -138,8 +161,8 @@ class Tokens:
         """Remove the shared cache under both locks; whether there was one. Raises Problem, OSError."""
         self._unsaved = None
         try:
-            async with self._ports.oauth_cache.lock():
-                return await self._ports.oauth_cache.remove()
+            async with self._cache.lock():
+                return await self._cache.remove()
         except TimeoutError:
             raise locked() from None
 
@@ -147,7 +170,7 @@ class Tokens:
         """Write a token that has just been issued and checked, under both locks where they can be had."""
         async with contextlib.AsyncExitStack() as stack:
             with contextlib.suppress(TimeoutError):  # a new sign-in beats whoever holds the lock
-                await stack.enter_async_context(self._ports.oauth_cache.lock())
+                await stack.enter_async_context(self._cache.lock())
             await self._save(token)
 
 

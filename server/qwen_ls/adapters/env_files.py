@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from errno import ENOENT
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
+from qwen_ls.adapters.env_template import prepare
 from qwen_ls.adapters.files import read_regular
 from qwen_ls.core.envchain import (
     ABSENT,
@@ -48,6 +51,19 @@ class EnvFileSystem:
         # Not wait_for: before Python 3.12 it loses a cancel that comes together with the result.
         done, _ = await asyncio.wait({work}, timeout=DEADLINE)
         return work.result() if done else (hung(folder), hung(None))
+
+    async def prepare(self, folder: str | None) -> tuple[str, bool, bool]:
+        """Make `.qwen/.env` in a folder, or in the home: its path, whether it is new, whether git ignores it.
+
+        Raises OSError.
+        """
+        if folder is not None:
+            work = partial(prepare, Path(folder))
+        elif qwen := self.qwen_home or (self.home / ".qwen" if self.home else None):
+            work = partial(prepare, qwen, in_qwen_home=True)
+        else:
+            raise FileNotFoundError(ENOENT, "there is no home folder")
+        return await asyncio.get_running_loop().run_in_executor(None, work)
 
     def search(self, folder: str | None, excluded: Sequence[str]) -> tuple[EnvChain, EnvChain]:
         """The same, in this thread."""

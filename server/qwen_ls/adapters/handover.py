@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from filelock import FileLock
@@ -45,9 +45,12 @@ class HandoverRefused(Exception):  # noqa: N818 - what the server does, in its o
 
 @attrs.define(eq=False)
 class Handover:
-    """The hand-over folder of this process. `runtime_folder` is what XDG_RUNTIME_DIR names, if it is set."""
+    """The hand-over folder of this process. `runtime_folder` is what XDG_RUNTIME_DIR names, if it is set.
 
-    state_folder: Path
+    `state_folder` is called where that one will not do.
+    """
+
+    state_folder: Callable[[], Path]
     runtime_folder: Path | None = None
     folder: Path | None = attrs.field(default=None, init=False)
     _held: FileLock | None = attrs.field(default=None, init=False)
@@ -56,7 +59,7 @@ class Handover:
         """Make the folder, readable by its owner alone. Raises OSError."""
         base = self._runtime()
         if base is None:
-            base = self.state_folder
+            base = self.state_folder()
             base.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         folder = base / f"qwen-ls-{os.urandom(16).hex()}"
         folder.mkdir(mode=PRIVATE)
@@ -108,7 +111,7 @@ class Handover:
         return folder if folder is not None and folder.is_absolute() and is_private(folder) else None
 
     def _others(self) -> Iterator[Path]:
-        for base in filter(None, (self._runtime(), self.state_folder)):
+        for base in filter(None, (self._runtime(), self.state_folder())):
             with contextlib.suppress(OSError):
                 yield from (
                     path for path in base.iterdir() if path != self.folder and FOLDER.fullmatch(path.name)

@@ -1,6 +1,7 @@
 """What is remembered across restarts: `state.json` in platformdirs' state folder, 0600.
 
-{"version": 1, "choices": {"user": METHOD, "folders": {PATH: METHOD}}, "decisions": [{…}]}
+{"version": 1, "choices": {"user": METHOD, "folders": {PATH: METHOD}}, "decisions": [{…}],
+ "keys": {NAME: {…}}}: no secret is in it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from filelock import FileLock
 from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private
 from qwen_ls.adapters.qwen_cache import in_thread
 from qwen_ls.core.origin import ConsentKey, Decision
+from qwen_ls.core.stored import StoredKey, encode_index, parse_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -62,6 +64,33 @@ class StateFile:
             state["decisions"] = rows
 
         await in_thread(partial(self._change, change))
+
+    async def undecide(self, answers: Collection[ConsentKey]) -> None:
+        """Forget answers. Raises OSError."""
+
+        def change(state: dict[str, Any]) -> None:
+            state["decisions"] = [r for r in state.get("decisions", []) if decision_of(r)[0] not in answers]
+
+        await in_thread(partial(self._change, change))
+
+    async def keys(self) -> Mapping[str, StoredKey]:
+        """The index of the stored keys, by name."""
+        rows = section(await in_thread(self._load), "keys")
+        parsed = {name: parse_index(row) for name, row in rows.items() if isinstance(row, dict)}
+        return {name: entry for name, entry in parsed.items() if entry is not None and entry.name == name}
+
+    async def keep_key(self, entry: StoredKey) -> None:
+        """Put a key into the index. Raises OSError."""
+
+        def change(state: dict[str, Any]) -> None:
+            state.setdefault("keys", {})[entry.name] = encode_index(entry)
+
+        await in_thread(partial(self._change, change))
+
+    async def drop_key(self, name: str) -> None:
+        """Take a key out of the index. Raises OSError."""
+        if name in await self.keys():
+            await in_thread(partial(self._change, lambda state: state["keys"].pop(name, None)))
 
     def _load(self) -> dict[str, Any]:
         """The file's object; a file that is none of ours counts as empty and is kept until it is replaced."""

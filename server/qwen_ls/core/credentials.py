@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from qwen_ls.core.errors import Action, Problem
-from qwen_ls.core.oauth.token import CachedToken, Token, chat_base_url
+from qwen_ls.core.oauth.token import CachedToken, Issuer, Token, chat_base_url
 from qwen_ls.core.origin import Claim, ConsentKey, Decision, consent_key, parse_base_url, read_base_url
 from qwen_ls.core.provenance import USER, Source, SourceKind, Value
 from qwen_ls.core.providers import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 QWEN_OAUTH = "qwen-oauth"
 API_KEY = "api-key"
 METHODS = (QWEN_OAUTH, API_KEY)
+OAUTH_PREFIX = "oauth:"  # and the name of a server of the user's own
 SIGN_IN = Action("Sign in with Qwen", "qwen.auth.login", {"method": QWEN_OAUTH})
 SWITCH = Action("Switch authentication", "qwen.auth.switch")
 
@@ -108,19 +109,21 @@ class Facts:
     """Everything the ladder looks at for one workspace folder.
 
     `environment` is the process merged with the folder's `.env` file, `user_environment` the same
-    without any project file. `cached` is Qwen OAuth's cache, `issuer` its server's base URL. The keys
-    stored for this folder and for the user come with their secret or with what kept it away.
+    without any project file. `cached` is Qwen OAuth's cache, `issuer` its server; `others` are the user's
+    own by method. The keys stored for this folder and for the user come with their secret or with what
+    kept it away.
     """
 
     folder: str | None
     environment: Environment
     user_environment: Environment
     cached: CachedToken
-    issuer: str
+    issuer: Issuer
     folder_choice: str | None = None
     user_choice: str | None = None
     headless: bool = False
     decisions: Mapping[ConsentKey, Decision] = attrs.field(factory=dict)
+    others: Mapping[str, tuple[Issuer, CachedToken]] = attrs.field(factory=dict)
     folder_key: FoundKey | None = None
     user_key: FoundKey | None = None
     qwen_key: QwenKey | str | None = None
@@ -251,17 +254,16 @@ def is_loopback(url: Value) -> bool:
 # --- Qwen OAuth ----------------------------------------------------------------------------------
 
 
-def credential_of_cache(facts: Facts) -> tuple[Credential | None, Rung]:
-    """Qwen OAuth's cached token, if it is usable; an expired one is, since it can be refreshed."""
-    cached = facts.cached
+def credential_of_cache(method: str, issuer: Issuer, cached: CachedToken) -> tuple[Credential | None, Rung]:
+    """A sign-in's cached token, if it is usable; an expired one is, since it can be refreshed."""
     source = Source(SourceKind.QWEN_OAUTH, file=cached.path)
-    rung = Rung(QWEN_OAUTH, cached.path, Outcome.ABSENT, "no sign-in is cached there", source)
+    rung = Rung(method, cached.path, Outcome.ABSENT, "no sign-in is cached there", source)
     if cached.problem:
         return None, attrs.evolve(rung, outcome=Outcome.UNUSABLE, why=cached.problem)
     if cached.token is None:
         return None, rung
     try:
-        credential = oauth_credential(cached.token, source, facts.issuer)
+        credential = oauth_credential(method, cached.token, source, issuer)
     except Problem as problem:
         return None, attrs.evolve(rung, outcome=Outcome.UNUSABLE, why=problem.message)
     rung = attrs.evolve(
@@ -274,12 +276,12 @@ def credential_of_cache(facts: Facts) -> tuple[Credential | None, Rung]:
     return credential, rung
 
 
-def oauth_credential(token: Token, source: Source, issuer: str) -> Credential:
+def oauth_credential(method: str, token: Token, source: Source, issuer: Issuer) -> Credential:
     """The credential of a token. Raises Problem(untrusted-origin) for a foreign `resource_url`."""
     base = Value(chat_base_url(token, issuer), source, USER)
     claim = Claim(token.access_token, source, USER, base.text, base)
-    model = Value(QWEN_PORTAL.default_model or "", Source(SourceKind.DEFAULT, file=QWEN_PORTAL.label), USER)
-    return Credential(QWEN_OAUTH, QWEN_PORTAL, claim, model, token.expires_at)
+    provider = QWEN_PORTAL if method == QWEN_OAUTH else provider_of_url(base.text)
+    return Credential(method, provider, claim, default_model(provider), token.expires_at)
 
 
 # --- stored keys, and Qwen Code's settings --------------------------------------------------------
@@ -326,3 +328,8 @@ def credential_of_qwen_settings(facts: Facts) -> tuple[Credential | None, Rung]:
         base_url=credential.base_url,
     )
     return credential, rung
+
+
+def is_sign_in(method: str) -> bool:
+    """Whether a method's credential is a token that is refreshed."""
+    return method == QWEN_OAUTH or method.startswith(OAUTH_PREFIX)

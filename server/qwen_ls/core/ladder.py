@@ -23,6 +23,7 @@ from qwen_ls.core.credentials import (
     credential_of_cache,
     credential_of_qwen_settings,
     credential_of_stored,
+    is_sign_in,
     key_of_environment,
 )
 from qwen_ls.core.envchain import FileProblem
@@ -70,13 +71,16 @@ def resolve(facts: Facts) -> Resolution:
     folder, folder_rung = credential_of_stored(facts.folder_key, "key stored for this workspace folder")
     user, user_rung = credential_of_stored(facts.user_key, "key stored for the user")
     settings, settings_rung = credential_of_qwen_settings(facts)
-    oauth, oauth_rung = credential_of_cache(facts)
+    oauth, oauth_rung = credential_of_cache(QWEN_OAUTH, facts.issuer, facts.cached)
+    others = {name: credential_of_cache(name, *found) for name, found in facts.others.items()}
     # Without anybody to ask, what the run was given explicitly comes first.
     order = (environment, folder, user, settings) if facts.headless else (folder, environment, user, settings)
     key = next((credential for credential in order if credential is not None), None)
     method, chosen_by = choose(facts, key, environment, oauth)
-    active = {API_KEY: key, QWEN_OAUTH: oauth}.get(method) if method else None
-    rungs = (folder_rung, *environment_rungs, user_rung, settings_rung, oauth_rung)
+    signed_in = {name: credential for name, (credential, _) in others.items()}
+    active = {API_KEY: key, QWEN_OAUTH: oauth, **signed_in}.get(method) if method else None
+    other_rungs = (rung for _, rung in others.values())
+    rungs = (folder_rung, *environment_rungs, user_rung, settings_rung, oauth_rung, *other_rungs)
     settled = tuple(settle(rung, method, chosen_by, active) for rung in rungs)
     problem = None if active else signed_out(facts, method, chosen_by, rungs)
     return Resolution(active, method, chosen_by, settled, problem, notes_on(facts, active))
@@ -136,13 +140,11 @@ def signed_out(facts: Facts, method: str | None, chosen_by: ChosenBy, rungs: Seq
             remedy="Make it a readable file, remove it, or switch to another method",
             actions=[SWITCH],
         )
-    oauth_rung = rungs[-1]
-    if method == QWEN_OAUTH:
-        what = f"Signed out of qwen-oauth, the method chosen for this {chosen_by.value}: {oauth_rung.why}"
-        remedy = "Sign in again (qwen.auth.login, or `qwen-ls login qwen-oauth`), or switch to another method"
-        return Problem(
-            Kind.SIGNED_OUT, what, where=oauth_rung.place, remedy=remedy, actions=[SIGN_IN, SWITCH]
-        )
+    signed_in = next((r for r in rungs if r.method == method and is_sign_in(r.method)), None)
+    if signed_in is not None:
+        what = f"Signed out of {method}, the method chosen for this {chosen_by.value}: {signed_in.why}"
+        remedy = f"Sign in again (qwen.auth.login, or `qwen-ls login {method}`), or switch to another method"
+        return Problem(Kind.SIGNED_OUT, what, where=signed_in.place, remedy=remedy, actions=[SIGN_IN, SWITCH])
     if method is not None and method != API_KEY:
         remedy = f"Choose one of {', '.join(METHODS)} with qwen.auth.switch"
         return Problem(

@@ -14,18 +14,21 @@ MINUTE = 60.0  # seconds
 DAY = 86400.0  # seconds
 QWEN_PER_MINUTE = 60  # Qwen OAuth's free tier before 2026-04-15
 QWEN_PER_DAY = 2000
+QWEN_OAUTH = "qwen-oauth"  # the method with known limits
 PREFIXES = ("x-ratelimit-", "ratelimit")
 SHOWN_LENGTH = 64  # characters of a header's value
 MOST_HEADERS = 12
 
 
 @attrs.frozen
-class Usage:
-    """A window's count against its limit; `window` in seconds."""
+class Quota:
+    """What is used up, as far as it is known; `headers` are the provider's own words."""
 
-    used: int
-    limit: int
-    window: float
+    requests_this_minute: int | None = None
+    minute_limit: int | None = None
+    requests_today: int | None = None
+    day_limit: int | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
 class Meter:
@@ -43,13 +46,10 @@ class Meter:
         self._minute.append(now)
         self._day += 1
 
-    def usage(self, now: float) -> tuple[Usage, Usage]:
-        """The last minute and today."""
+    def quota(self, now: float) -> Quota:
+        """The last minute and today, against their limits."""
         self._roll(now)
-        return (
-            Usage(len(self._minute), self._per_minute, MINUTE),
-            Usage(self._day, self._per_day, DAY),
-        )
+        return Quota(len(self._minute), self._per_minute, self._day, self._per_day)
 
     def _roll(self, now: float) -> None:
         while self._minute and self._minute[0] <= now - MINUTE:
@@ -67,3 +67,29 @@ def rate_headers(headers: Mapping[str, str]) -> dict[str, str]:
         if name.startswith(PREFIXES) and value.isprintable()
     }
     return dict(sorted(found.items())[:MOST_HEADERS])
+
+
+class Ledger:
+    """What this run has sent, by method, and what providers said of their limits, by base URL."""
+
+    def __init__(self) -> None:
+        self._meters = {QWEN_OAUTH: Meter()}
+        self._headers: dict[str, dict[str, str]] = {}
+
+    def sent(self, method: str, now: float) -> None:
+        """A chat request is sent."""
+        if method in self._meters:
+            self._meters[method].count(now)
+
+    def answered(self, base_url: str, headers: Mapping[str, str]) -> None:
+        """An answer has come; the last one's headers count."""
+        found = rate_headers(headers)
+        if found:
+            self._headers[base_url] = found
+
+    def quota(self, method: str, base_url: str, now: float) -> Quota | None:
+        """What is known for a method and base URL; None if nothing is."""
+        headers = self._headers.get(base_url, {})
+        if method in self._meters:
+            return attrs.evolve(self._meters[method].quota(now), headers=headers)
+        return Quota(headers=headers) if headers else None

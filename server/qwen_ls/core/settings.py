@@ -7,11 +7,15 @@ They come from `settings.json` in the user's configuration folder, and from
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from qwen_ls.core.envchain import EXCLUDED_BY_DEFAULT
+from qwen_ls.core.errors import Problem
+from qwen_ls.core.oauth.token import Issuer
+from qwen_ls.core.origin import parse_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +40,12 @@ class Settings:
     timeouts: Timeouts = attrs.field(factory=Timeouts)
     proxy: str | None = attrs.field(default=None, repr=False)
     ca_file: str | None = None
+    allow_plaintext_keys: bool = False
+    oauth_servers: Mapping[str, Issuer] = attrs.field(factory=dict)
     problems: tuple[str, ...] = ()
 
 
+SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 LONGEST_TIMEOUT = 3600.0  # seconds
 TIMEOUTS = {"connect": "connect", "firstByte": "first_byte", "idle": "idle", "retryAfter": "retry_after"}
 
@@ -62,6 +69,8 @@ def read_settings(fields: Mapping[str, Any]) -> Settings:
         timeouts(fields.get("timeouts"), problems),
         text(fields, "proxy", problems),
         text(fields, "caFile", problems),
+        flag(fields, "allowPlaintextKeys", problems),
+        oauth_servers(fields.get("oauthServers"), problems),
         tuple(problems),
     )
 
@@ -86,6 +95,60 @@ def text(fields: Mapping[str, Any], name: str, problems: list[str]) -> str | Non
         return value
     problems.append(f"{name} is no text")
     return None
+
+
+def oauth_servers(value: object, problems: list[str]) -> dict[str, Issuer]:
+    """The user's own RFC 8628 servers, by name."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problems.append("oauthServers is no object")
+        return {}
+    found = {name: read_server(name, fields, problems) for name, fields in value.items()}
+    return {name: issuer for name, issuer in found.items() if issuer is not None}
+
+
+def read_server(name: str, fields: object, problems: list[str]) -> Issuer | None:
+    """One server, or None and a problem."""
+    try:
+        return oauth_server(name, fields)
+    except (Problem, ValueError) as wrong:
+        problems.append(f"oauthServers.{name}: {wrong}")
+        return None
+
+
+def oauth_server(name: str, fields: object) -> Issuer:
+    """One server. Raises ValueError or Problem that says what is wrong."""
+    if not SERVER_NAME.fullmatch(name):
+        raise ValueError("the name is not of a-z 0-9 -")
+    if not isinstance(fields, dict):
+        raise ValueError("it is no object")  # noqa: TRY004 - a finding about a setting, not about code
+    texts_ = {key: fields.get(key) for key in ("deviceEndpoint", "tokenEndpoint", "clientId", "chatBaseUrl")}
+    for key, text_ in texts_.items():
+        if not isinstance(text_, str) or not text_:
+            raise ValueError(f"{key} is missing")
+    device, token, client_id, chat = (str(text_) for text_ in texts_.values())
+    for url in (device, token, chat):
+        parse_base_url(url, "oauthServers")
+    scope, pages = fields.get("scope", ""), fields.get("verificationOrigins", [])
+    if (
+        not isinstance(scope, str)
+        or not isinstance(pages, list)
+        or not all(isinstance(p, str) for p in pages)
+    ):
+        raise ValueError("scope is no text, or verificationOrigins no list of texts")
+    for page in pages:
+        parse_base_url(page, "verificationOrigins")
+    base = str(parse_base_url(device, "deviceEndpoint").origin)
+    return Issuer(base, client_id, scope, tuple(pages), device, token, chat.rstrip("/"))
+
+
+def flag(fields: Mapping[str, Any], name: str, problems: list[str]) -> bool:
+    """A yes or no; no by default."""
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        problems.append(f"{name} is neither true nor false")
+    return value is True
 
 
 def timeouts(value: object, problems: list[str]) -> Timeouts:

@@ -258,12 +258,12 @@ async def walk(fault: tuple[str, int] | None, home: Path, workspace: Path, *, in
             run = Walk(provider, side, workspace, key, interactive)
             try:
                 await run.run()
+                if interactive:
+                    await run.prompt()
+                await side.end()
             except (Failed, asyncio.TimeoutError) as failed:
                 say(f"\nThis step failed: {failed}")
                 return 1
-            if interactive:
-                await run.prompt()
-            await side.end()
     say("\nAll of it worked: sign-in, chat, switch, chat, with nothing restarted.")
     return 0
 

@@ -18,7 +18,7 @@ from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import switch
 from qwen_ls.core.credentials import API_KEY, METHODS, QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
-from qwen_ls.lsp import chat
+from qwen_ls.lsp import chat, keys
 from qwen_ls.lsp.decode import below, decode
 from qwen_ls.lsp.editor import within
 
@@ -82,6 +82,8 @@ async def auth_login(session: Session, params: contract.LoginParams, twin: bool)
             session.spawn(login_when_picked(session, params, asking))
             return contract.LoginResult(message="Choose a way in")
         method = await asking
+    if method == API_KEY:
+        return await keys.login_by_key(session, params)
     login = world.logins.start(method, place, params.target, session.editor)
     session.spawn(accompany(session, login, params.work_done_token, tell=not waits))
     if waits:
@@ -159,7 +161,8 @@ async def pick(session: Session, question: str, place: Place) -> str:
     """Let the user choose a method. Raises Problem when nothing is chosen."""
     world = await session.world()
     now = (await stand(world.ports, place)).resolution.method
-    titles = {f"{LABELS[m]}{' (now)' if m == now else ''}": m for m in METHODS}
+    methods = (*world.ports.sign_ins, API_KEY)
+    titles = {f"{LABELS.get(m, m)}{' (now)' if m == now else ''}": m for m in methods}
     chosen = await session.editor.choose(question, [*titles, "Cancel"])
     if chosen is None or chosen == "Cancel":
         raise nothing_chosen()
@@ -175,7 +178,7 @@ def nothing_chosen() -> Problem:
 async def auth_logout(session: Session, params: contract.LogoutParams, _: bool) -> contract.LogoutResult:  # noqa: FBT001
     """Forget a credential."""
     world, place = await session.world(), await session.place(params.uri)
-    removed, message = await logout(world.ports, world.tokens, place, params.method, params.target)
+    removed, message = await logout(world.ports, world.accounts, place, params.method, params.target)
     session.changed()
     return contract.LogoutResult(removed, message, await session.status(place))
 
@@ -237,7 +240,7 @@ async def auth_cancel(session: Session, params: contract.LoginCancelParams, _: b
 async def models_list(session: Session, params: contract.FolderParams, _: bool) -> contract.ModelsResult:  # noqa: FBT001
     """The provider's models."""
     world, place = await session.world(), await session.place(params.uri)
-    return payloads.models(await models_action.models(world.ports, world.tokens, place, session.editor))
+    return payloads.models(await models_action.models(world.ports, world.accounts, place, session.editor))
 
 
 async def chat_send(session: Session, params: contract.ChatSendParams, twin: bool) -> contract.ChatResult:  # noqa: FBT001
@@ -277,6 +280,14 @@ ACTIONS: dict[str, Callable[[Session, Any, bool], Awaitable[Any]]] = {
     "qwen.auth.status": auth_status,
     "qwen.auth.explain": auth_explain,
     "qwen.auth.cancel": auth_cancel,
+    "qwen.keys.set": keys.keys_set,
+    "qwen.keys.remove": keys.keys_remove,
+    "qwen.keys.list": keys.keys_list,
+    "qwen.env.open": keys.env_open,
+    "qwen.trust.allow": keys.trust_allow,
+    "qwen.trust.deny": keys.trust_deny,
+    "qwen.trust.forget": keys.trust_forget,
+    "qwen.trust.list": keys.trust_list,
     "qwen.models.list": models_list,
     "qwen.chat.send": chat_send,
     "qwen.chat.cancel": chat_cancel,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import sys
@@ -12,7 +13,7 @@ import attrs
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from qwen_ls import __version__, contract
+from qwen_ls import __version__, contract, payloads
 from qwen_ls.core.origin import WorkspaceTrust
 from qwen_ls.lsp import commands
 from qwen_ls.lsp.decode import decode
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pygls.exceptions import JsonRpcException, PyglsError
 
     from qwen_ls.actions.ports import Ports
+    from qwen_ls.adapters.handover import Handover
 
 log = logging.getLogger("qwen_ls")
 WATCHED = "**/.env"
@@ -37,7 +39,9 @@ class Server(LanguageServer):
 
     protocol: Protocol
 
-    def __init__(self, stdio: Stdio, compose: Callable[[Mapping[str, Any] | None], Ports]) -> None:
+    def __init__(
+        self, stdio: Stdio, compose: Callable[[Mapping[str, Any] | None], Ports], handover: Handover
+    ) -> None:
         super().__init__(
             "qwen-ls",
             __version__,
@@ -48,6 +52,7 @@ class Server(LanguageServer):
         self.stdio = stdio
         self.protocol.set_writer(stdio.writer)
         self._compose = compose
+        self._handover = handover
         self._session: Session | None = None
 
     @property
@@ -58,13 +63,13 @@ class Server(LanguageServer):
 
     def experimental(self) -> dict[str, Any]:
         """What the answer to `initialize` says beside the standard."""
-        return {
-            "qwen": {
-                "version": contract.VERSION,
-                "requests": [c.request for c in contract.COMMANDS if c.request],
-                "notifications": [n.method for n in contract.NOTIFICATIONS],
-            }
-        }
+        ours = contract.ServerCapabilities(
+            contract.VERSION,
+            [c.request for c in contract.COMMANDS if c.request],
+            [n.method for n in contract.NOTIFICATIONS],
+            str(self._handover.folder) if self._handover.folder else None,
+        )
+        return {"qwen": payloads.to_wire(ours)}
 
     def report_server_error(self, error: Exception, source: type[PyglsError | JsonRpcException]) -> None:
         """To the log, by type alone; never to the client, and never with text."""
@@ -77,7 +82,9 @@ class Server(LanguageServer):
         ours = lenient(experimental_of(raw), contract.ClientCapabilities)
         options = lenient(raw.get("initializationOptions"), contract.InitializationOptions)
         editor = Editor(self.protocol, params.capabilities, ours)
-        self._session = Session(editor, options, self.folder_uris, self._compose)
+        with contextlib.suppress(OSError):  # without the folder no key can be handed over, and that is said
+            self._handover.create()
+        self._session = Session(editor, options, self.folder_uris, self._compose, self._handover)
         self.trust(options.workspace_trust)
 
     def trust(self, said: str) -> None:
@@ -114,6 +121,7 @@ class Server(LanguageServer):
     async def aclose(self) -> None:
         """End what runs: the connection is over."""
         self.protocol.give_up()
+        self._handover.remove()
         if self._session is not None:
             await self._session.aclose()
 
@@ -177,7 +185,7 @@ def add_features(server: Server) -> None:
 
     @server.feature("qwen/didChangeTrust")
     def trust_changed(params: Any) -> None:
-        server.trust(decode(params, contract.TrustParams).workspace_trust)
+        server.trust(decode(params, contract.WorkspaceTrustParams).workspace_trust)
         server.session.changed()
 
 
@@ -192,14 +200,17 @@ def quiet_loop(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     log.error("event loop: %s", type(context.get("exception")).__name__)
 
 
-def run_server(compose: Callable[[Mapping[str, Any] | None], Ports]) -> None:
+def run_server(compose: Callable[[Mapping[str, Any] | None], Ports], handover: Handover) -> None:
     """Serve one editor over stdio, then leave the process."""
     logging.basicConfig(stream=sys.stderr, format="qwen-ls %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("pygls").setLevel(logging.CRITICAL + 1)  # it logs every message's body
-    stdio = Stdio()
+    try:
+        stdio = Stdio()
+    except OSError:
+        sys.exit("qwen-ls: standard input and output must be open: an editor talks through them")
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(quiet_loop)
-    server = Server(stdio, compose)
+    server = Server(stdio, compose, handover)
     add_features(server)
     gc.enable()
     gc.freeze()

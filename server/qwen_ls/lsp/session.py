@@ -13,8 +13,9 @@ from qwen_ls import contract, payloads
 from qwen_ls.actions.chat import Chats
 from qwen_ls.actions.login import Logins
 from qwen_ls.actions.ports import Place
+from qwen_ls.actions.provider import quota
 from qwen_ls.actions.resolve import stand
-from qwen_ls.actions.tokens import Tokens
+from qwen_ls.actions.tokens import Accounts
 from qwen_ls.core.origin import WorkspaceTrust
 from qwen_ls.lsp.folders import Folder, Folders
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from qwen_ls.actions.ports import Ports
     from qwen_ls.actions.resolve import Standing
+    from qwen_ls.adapters.handover import Handover
     from qwen_ls.lsp.editor import Editor
 
 Result = TypeVar("Result")
@@ -39,6 +41,7 @@ class Session:
     options: contract.InitializationOptions
     folder_uris: Callable[[], list[str]]
     compose: Callable[[Mapping[str, Any] | None], Ports]
+    handover: Handover
     trust: WorkspaceTrust = WorkspaceTrust.UNKNOWN
     folders: Folders = attrs.field(factory=Folders)
     _world: World | None = None
@@ -57,6 +60,8 @@ class Session:
     def warm(self) -> None:
         """Load what the first message needs; for a worker thread."""
         self._build().ports.http.warm()
+        self.handover.hold()
+        self.handover.sweep()
 
     def _build(self) -> World:
         with self._lock:
@@ -106,7 +111,7 @@ class Session:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=PATIENCE)
         if (world := self._world) is not None:
-            await asyncio.gather(world.logins.aclose(PATIENCE), world.tokens.aclose(PATIENCE))
+            await asyncio.gather(world.logins.aclose(PATIENCE), world.accounts.aclose(PATIENCE))
             await world.ports.http.aclose()
 
     # --- status -----------------------------------------------------------------------------------
@@ -124,7 +129,8 @@ class Session:
         """The status of a standing."""
         world = await self.world()
         uri = await self.uri_of(standing.place)
-        return payloads.status(standing, busy=self.is_busy(world, standing.place), uri=uri)
+        busy = self.is_busy(world, standing.place)
+        return payloads.status(standing, busy=busy, uri=uri, used=quota(world.ports, standing))
 
     def changed(self) -> None:
         """Something may have changed the status of any folder: tell the client soon, once."""
@@ -156,12 +162,12 @@ class World:
     """The ports, and what this process has going on over them."""
 
     ports: Ports
-    tokens: Tokens
+    accounts: Accounts
     logins: Logins
     chats: Chats
 
     @classmethod
     def over(cls, ports: Ports) -> World:
         """Everything over these ports."""
-        tokens = Tokens(ports)
-        return cls(ports, tokens, Logins(ports, tokens), Chats(ports, tokens))
+        accounts = Accounts(ports)
+        return cls(ports, accounts, Logins(ports, accounts), Chats(ports, accounts))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from qwen_ls.actions.ports import Place
-from qwen_ls.actions.tokens import Tokens
+from qwen_ls.actions.tokens import Accounts
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.terminal.arguments import Options, WrongUsage, parse, usage
 from qwen_ls.terminal.output import Output, ReaderGone
@@ -73,7 +73,7 @@ def run_command(argv: list[str], compose: Compose, stop: Stop, output: Output) -
 async def perform(options: Options, place: Place, compose: Compose, output: Output, person: Person) -> int:
     """Run one command; every failure becomes a line."""
     ports = compose(None)
-    run = Run(options, ports, place, Tokens(ports), output, person)
+    run = Run(options, ports, place, Accounts(ports), output, person)
     try:
         if options.command != "doctor":  # which lists them
             for problem in ports.settings.problems:

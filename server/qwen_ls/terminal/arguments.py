@@ -30,6 +30,8 @@ class Options:
     method: str | None = None
     prompt: str | None = None
     model: str | None = None
+    provider: str | None = None
+    base_url: str | None = None
     as_json: bool = False
     trust_project: bool = False
 
@@ -56,7 +58,9 @@ def parse(argv: list[str]) -> Options:
         raise WrongUsage(f"{unknown(extras[0])}; see {PROGRAM} {found.command} --help")
     if found.command in ELSEWHERE:
         raise WrongUsage(f"{found.command} takes no such arguments; see {PROGRAM} --help")
-    return Options(**{k: v for k, v in vars(found).items() if v is not None})
+    given = {k: v for k, v in vars(found).items() if v is not None}
+    action = given.pop("action", None)
+    return Options(**{**given, **({"command": f"{found.command} {action}"} if action else {})})
 
 
 def usage() -> str:
@@ -117,5 +121,26 @@ def build() -> Parser:
     commands.add_parser("explain", parents=[place, report], help="why this credential and no other")
     commands.add_parser("models", parents=[place, report, trust], help="the provider's models")
     commands.add_parser("doctor", parents=[place, report], help="a report without secrets")
+    add_keys(commands, place, report, choice)
     commands.add_parser("demo", help="a walk-through against an embedded provider", add_help=False)
     return parser
+
+
+def add_keys(commands: Any, place: Parser, report: Parser, choice: Parser) -> None:
+    """`keys` and `trust`, with their own commands below."""
+    keys = commands.add_parser("keys", help="stored API keys: set, list, remove")
+    below = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
+    new = below.add_parser(
+        "set", parents=[place, choice], help="check a key and store it; asked for, or piped in"
+    )
+    new.add_argument("--provider", metavar="ID", help="whose key it is (default: told from its form)")
+    new.add_argument("--base-url", metavar="URL", help="where it goes (default: the provider's)")
+    new.add_argument("--model", metavar="M", help="the model to ask for (default: the provider's)")
+    below.add_parser("list", parents=[place, report], help="by fingerprint, the one in force starred")
+    gone = below.add_parser("remove", parents=[place, choice], help="forget a key")
+    gone.add_argument("--provider", metavar="ID", help="whose (default: the one stored last)")
+    trust = commands.add_parser("trust", help="where keys may go: list, allow, forget")
+    below = trust.add_subparsers(dest="action", metavar="ACTION", required=True)
+    below.add_parser("list", parents=[place, report], help="the remembered answers")
+    below.add_parser("allow", parents=[place], help="let the key go where this folder's .env says")
+    below.add_parser("forget", parents=[place], help="forget the answers for this folder")

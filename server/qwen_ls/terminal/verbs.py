@@ -21,13 +21,14 @@ from qwen_ls.core.chat import StopReason
 from qwen_ls.core.credentials import QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.origin import parse_base_url
+from qwen_ls.terminal.keys import KEY_VERBS
 from qwen_ls.terminal.output import Output, Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from qwen_ls.actions.ports import Place, Ports
-    from qwen_ls.actions.tokens import Tokens
+    from qwen_ls.actions.tokens import Accounts
     from qwen_ls.core.credentials import Credential
     from qwen_ls.terminal.arguments import Options
     from qwen_ls.terminal.person import Person
@@ -46,7 +47,7 @@ class Run:
     options: Options
     ports: Ports
     place: Place
-    tokens: Tokens
+    accounts: Accounts
     output: Output
     person: Person
 
@@ -83,7 +84,7 @@ class Run:
 async def send(run: Run) -> int:
     """Ask once. What came before a failure or an interruption is kept: it stands on standard output."""
     name_host(run, await stand(run.ports, run.place))
-    chats = Chats(run.ports, run.tokens)
+    chats = Chats(run.ports, run.accounts)
     turn = chats.begin(run.place, run.options.prompt, None, None)
     turn.asked_model = run.options.model
     try:
@@ -141,7 +142,7 @@ async def sign_in(run: Run) -> int:
     method = run.options.method or QWEN_OAUTH
     if method == QWEN_OAUTH and run.place.headless:
         raise nobody_there()
-    logins = Logins(run.ports, run.tokens)
+    logins = Logins(run.ports, run.accounts)
     login = logins.start(method, run.place, run.target, run.person)
     try:
         signed_in = await login.result()
@@ -165,7 +166,7 @@ def nobody_there() -> Problem:
 
 async def sign_out(run: Run) -> int:
     """Forget a credential."""
-    _, message = await logout(run.ports, run.tokens, run.place, run.options.method, run.target)
+    _, message = await logout(run.ports, run.accounts, run.place, run.options.method, run.target)
     run.output.line(message)
     return DONE
 
@@ -218,7 +219,7 @@ async def explain(run: Run) -> int:
 async def list_models(run: Run) -> int:
     """The provider's models, one on a line, the active one starred."""
     name_host(run, await stand(run.ports, run.place))
-    found = payloads.models(await models(run.ports, run.tokens, run.place, run.person))
+    found = payloads.models(await models(run.ports, run.accounts, run.place, run.person))
     return run.show(
         found, lambda: "\n".join(f"{'*' if m.active else ' '} {one_line(m.id)}" for m in found.models)
     )
@@ -245,4 +246,5 @@ VERBS: dict[str, Callable[[Run], Awaitable[int]]] = {
     "explain": explain,
     "models": list_models,
     "doctor": examine,
+    **KEY_VERBS,
 }

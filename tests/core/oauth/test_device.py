@@ -27,11 +27,10 @@ from qwen_ls.core.oauth.device import (
     LONGEST_EXPIRES_IN,
     REQUEST_TIMEOUT,
     DeviceAuthorization,
-    Issuer,
     device_flow,
     parse_authorization,
 )
-from qwen_ls.core.oauth.token import CLIENT_ID, SCOPE, Token
+from qwen_ls.core.oauth.token import CLIENT_ID, SCOPE, Issuer, Token
 
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636, appendix B
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"

@@ -20,6 +20,7 @@ from qwen_ls.core.oauth.token import (
     QWEN_ISSUER,
     REFRESH_TIMEOUT,
     CachedToken,
+    Issuer,
     Token,
     chat_base_url,
     encode_cache,
@@ -313,7 +314,7 @@ def test_refresh_without_a_date_of_writing() -> None:
 )
 def test_the_chat_url_of_a_sign_in(resource_url: str | None, url: str) -> None:
     """`resource_url` completed; portal.qwen.ai, a catalogue host, the issuer's host; else DashScope."""
-    assert chat_base_url(token(resource_url=resource_url), QWEN_ISSUER) == url
+    assert chat_base_url(token(resource_url=resource_url), Issuer(QWEN_ISSUER)) == url
 
 
 @pytest.mark.parametrize(
@@ -349,7 +350,7 @@ def test_the_chat_url_of_a_sign_in(resource_url: str | None, url: str) -> None:
 def test_a_foreign_chat_url_is_refused(resource_url: str) -> None:
     """Anything else is untrusted, a local server too: the token is not sent there."""
     with pytest.raises(Problem) as caught:
-        chat_base_url(token(resource_url=resource_url), QWEN_ISSUER)
+        chat_base_url(token(resource_url=resource_url), Issuer(QWEN_ISSUER))
     assert caught.value.kind is Kind.UNTRUSTED_ORIGIN
     assert "canary" not in str(caught.value)
     assert str(caught.value).isprintable()
@@ -358,10 +359,13 @@ def test_a_foreign_chat_url_is_refused(resource_url: str) -> None:
 def test_a_loopback_issuers_own_host() -> None:
     """A server on loopback may send chat to its own host, on any port; not to another."""
     issuer = "http://127.0.0.1:5000"
-    assert chat_base_url(token(resource_url="http://127.0.0.1:5001"), issuer) == "http://127.0.0.1:5001/v1"
+    assert (
+        chat_base_url(token(resource_url="http://127.0.0.1:5001"), Issuer(issuer))
+        == "http://127.0.0.1:5001/v1"
+    )
     for other in ("http://127.0.0.2:5000", "http://localhost:5000", "evil.example"):
         with pytest.raises(Problem):
-            chat_base_url(token(resource_url=other), issuer)
+            chat_base_url(token(resource_url=other), Issuer(issuer))
 
 
 # --- refreshing --------------------------------------------------------------------------------------
@@ -369,7 +373,7 @@ def test_a_loopback_issuers_own_host() -> None:
 
 def test_the_refresh_request() -> None:
     """RFC 6749 section 6: grant type, refresh token, client; the answer comes back as it is."""
-    flow = refresh_flow(QWEN_ISSUER, token())
+    flow = refresh_flow(Issuer(QWEN_ISSUER), token())
     assert next(flow) == PostForm(
         "https://chat.qwen.ai/api/v1/oauth2/token",
         {"grant_type": "refresh_token", "refresh_token": "refresh-canary", "client_id": CLIENT_ID},

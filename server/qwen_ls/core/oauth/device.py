@@ -11,10 +11,7 @@ from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.intents import Flow, NoReply, Now, PostForm, Reply, ShowCode, Wait
 from qwen_ls.core.oauth.pkce import code_challenge
 from qwen_ls.core.oauth.token import (
-    CLIENT_ID,
-    DEVICE_PATH,
-    SCOPE,
-    TOKEN_PATH,
+    Issuer,
     Token,
     error_code,
     from_reply,
@@ -44,16 +41,6 @@ SERVER_ERROR = 500
 
 
 @attrs.frozen
-class Issuer:
-    """An authorization server: its base URL, and where its verification pages may lie."""
-
-    base_url: str
-    client_id: str = CLIENT_ID
-    scope: str = SCOPE
-    verification_origins: Sequence[str] = ()
-
-
-@attrs.frozen
 class DeviceAuthorization:
     """The answer of the device endpoint (section 3.2). Times in seconds."""
 
@@ -72,11 +59,11 @@ def device_flow(issuer: Issuer, verifier: str) -> Flow[Token]:
     """
     form = {
         "client_id": issuer.client_id,
-        "scope": issuer.scope,
+        **({"scope": issuer.scope} if issuer.scope else {}),
         "code_challenge": code_challenge(verifier),
         "code_challenge_method": "S256",
     }
-    url = issuer.base_url + DEVICE_PATH
+    url = issuer.device_url
     authorization = parse_authorization((yield PostForm(url, form, REQUEST_TIMEOUT)), issuer)
     deadline = (yield Now()) + authorization.expires_in
     yield ShowCode(authorization)
@@ -88,7 +75,7 @@ def poll(issuer: Issuer, authorization: DeviceAuthorization, verifier: str, dead
 
     After the deadline (a laptop slept, say) one more poll is made before giving up.
     """
-    url = issuer.base_url + TOKEN_PATH
+    url = issuer.token_url
     form = {
         "grant_type": GRANT_TYPE,
         "client_id": issuer.client_id,

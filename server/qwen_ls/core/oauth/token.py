@@ -20,7 +20,7 @@ from qwen_ls.core.providers import DASHSCOPE
 from qwen_ls.core.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 CLIENT_ID = "f0304373b74a44d2b584a3fb70ca9e56"  # Qwen Code's public client, which has no secret
 SCOPE = "openid profile email model.completion"
@@ -38,6 +38,33 @@ LONGEST_NUMBER = 18  # digits
 MAX_CACHE_BYTES = 64 * 1024
 LATEST_EXPIRY = 1e15  # milliseconds since 1970; beyond it a date is a mistake
 KNOWN_FIELDS = ("access_token", "refresh_token", "token_type", "resource_url", "expiry_date")
+
+
+@attrs.frozen
+class Issuer:
+    """An authorization server (RFC 8628): where it is asked, as whom, and where its pages may lie.
+
+    The endpoints default to Qwen's paths below `base_url`. `chat_base_url` None means that the token
+    tells (`resource_url`), as Qwen's does.
+    """
+
+    base_url: str
+    client_id: str = CLIENT_ID
+    scope: str = SCOPE
+    verification_origins: Sequence[str] = ()
+    device_endpoint: str | None = None
+    token_endpoint: str | None = None
+    chat_base_url: str | None = None
+
+    @property
+    def device_url(self) -> str:
+        """The device authorization endpoint."""
+        return self.device_endpoint or self.base_url + DEVICE_PATH
+
+    @property
+    def token_url(self) -> str:
+        """The token endpoint."""
+        return self.token_endpoint or self.base_url + TOKEN_PATH
 
 
 @attrs.frozen
@@ -160,12 +187,14 @@ def refresh_at(cached: CachedToken, token: Token, jitter: float) -> float:
     return token.expires_at - ahead * (1 + 0.1 * jitter)
 
 
-def chat_base_url(token: Token, issuer: str) -> str:
+def chat_base_url(token: Token, issuer: Issuer) -> str:
     """Where chat goes with this token: `resource_url`, completed as Qwen Code does; else DashScope.
 
     Raises Problem(untrusted-origin) unless it names portal.qwen.ai, a host of the catalogue or the
     issuer's own host.
     """
+    if issuer.chat_base_url is not None:
+        return issuer.chat_base_url
     if token.resource_url is None:
         return DASHSCOPE.base_url
     text = token.resource_url if "://" in token.resource_url else f"https://{token.resource_url}"
@@ -174,7 +203,7 @@ def chat_base_url(token: Token, issuer: str) -> str:
     url = parse_base_url(text, "resource_url of the Qwen sign-in")
     if url.origin in CATALOGUE_ORIGINS and not url.origin.is_loopback:
         return str(url)
-    if url.origin.host == (urlsplit(issuer).hostname or ""):
+    if url.origin.host == (urlsplit(issuer.base_url).hostname or ""):
         return str(url)
     raise Problem(
         Kind.UNTRUSTED_ORIGIN,
@@ -184,14 +213,14 @@ def chat_base_url(token: Token, issuer: str) -> str:
     )
 
 
-def refresh_flow(issuer: str, token: Token) -> Flow[Reply | NoReply]:
+def refresh_flow(issuer: Issuer, token: Token) -> Flow[Reply | NoReply]:
     """Ask for a new access token (RFC 6749 section 6). Returns the endpoint's answer as it came."""
     form = {
         "grant_type": "refresh_token",
         "refresh_token": token.refresh_token.reveal(),
-        "client_id": CLIENT_ID,
+        "client_id": issuer.client_id,
     }
-    result: Reply | NoReply = yield PostForm(issuer + TOKEN_PATH, form, REFRESH_TIMEOUT)
+    result: Reply | NoReply = yield PostForm(issuer.token_url, form, REFRESH_TIMEOUT)
     return result
 
 

@@ -1,0 +1,55 @@
+"""Keys in a plain file, 0600: only for users who set `allowPlaintextKeys` where there is no keyring."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from filelock import FileLock
+
+from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private
+from qwen_ls.adapters.qwen_cache import in_thread
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BYTES = 1024 * 1024
+LOCK_WAIT = 5.0  # seconds
+
+
+@attrs.define
+class PlainKeyFile:
+    """`keys.json`: {NAME: VALUE}."""
+
+    path: Path
+
+    async def read(self, name: str) -> str | None:
+        """One value."""
+        value = (await in_thread(self._load)).get(name)
+        return value if isinstance(value, str) else None
+
+    async def write(self, name: str, value: str) -> None:
+        """Put a value in. Raises OSError."""
+        await in_thread(partial(self._change, name, value))
+
+    async def remove(self, name: str) -> None:
+        """Take a value out. Raises OSError."""
+        await in_thread(partial(self._change, name, None))
+
+    def _load(self) -> dict[str, Any]:
+        try:
+            fields = json.loads(read_regular(self.path, MAX_BYTES) or b"{}")
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+    def _change(self, name: str, value: str | None) -> None:
+        make_private_folder(self.path.parent)
+        with FileLock(self.path.with_suffix(".lock"), timeout=LOCK_WAIT, mode=0o600):
+            fields = self._load()
+            fields.pop(name, None)
+            if value is not None:
+                fields[name] = value
+            replace_private(self.path, json.dumps(fields, indent=2).encode() + b"\n")

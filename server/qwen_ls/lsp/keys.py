@@ -1,0 +1,152 @@
+"""The commands around keys: storing, consent, and a file to put one into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+from pygls.uris import from_fs_path
+
+from qwen_ls import contract, payloads
+from qwen_ls.actions import trust
+from qwen_ls.actions.env import prepare_env
+from qwen_ls.actions.keys import NewKey, remove_key, restore_key, set_key
+from qwen_ls.actions.resolve import stand
+from qwen_ls.actions.switch import remember
+from qwen_ls.adapters.handover import HandoverRefused
+from qwen_ls.core.credentials import API_KEY
+from qwen_ls.core.errors import Action, Kind, Problem
+from qwen_ls.core.origin import Decision
+from qwen_ls.core.secret import Secret
+from qwen_ls.lsp.decode import invalid
+from qwen_ls.lsp.rpc import NoAnswer
+
+if TYPE_CHECKING:
+    from qwen_ls.lsp.session import Session
+
+OPEN_ENV = Action("Open .qwen/.env", "qwen.env.open")
+
+
+def new_key(session: Session, params: contract.KeySetParams | contract.LoginParams) -> NewKey:
+    """The key of a hand-over file, taken out of it. Raises InvalidParams for a file that is not as agreed."""
+    if params.key_file is None:
+        raise no_key_file()
+    try:
+        text = session.handover.take(params.key_file)
+    except HandoverRefused as refused:
+        raise invalid([("$.keyFile", str(refused))]) from None
+    return NewKey(Secret(text), params.target, params.provider, params.base_url, params.model)
+
+
+def no_key_file() -> Problem:
+    """This client has no masked input of ours: a file is its way to give a key."""
+    return Problem(
+        Kind.NOT_SUPPORTED,
+        "This editor cannot hand over a key by itself",
+        remedy="Put it into .qwen/.env (qwen.env.open), or run `qwen-ls keys set` in a terminal",
+        actions=[OPEN_ENV],
+    )
+
+
+async def login_by_key(session: Session, params: contract.LoginParams) -> contract.LoginResult:
+    """Check a key, store it, and make `api-key` the method in force."""
+    world, place = await session.world(), await session.place(params.uri)
+    client_keeps = session.editor.ours.secret_store
+    stored = await set_key(world.ports, place, new_key(session, params), client_keeps=client_keeps)
+    await remember(world.ports, place, API_KEY, params.target)
+    session.changed()
+    status = await session.status(place)
+    return contract.LoginResult(
+        method=API_KEY, done=True, checked=stored.checked, message=stored.message, status=status
+    )
+
+
+async def keys_set(session: Session, params: contract.KeySetParams, _: bool) -> contract.KeyResult:  # noqa: FBT001 - one shape for all
+    """Check a key and store it."""
+    world, place = await session.world(), await session.place(params.uri)
+    key, client_keeps = new_key(session, params), session.editor.ours.secret_store
+    if params.restore:
+        if not client_keeps:
+            raise invalid([("$.restore", "only for clients that declare secretStore")])
+        stored = restore_key(world.ports, place, key)
+    else:
+        stored = await set_key(world.ports, place, key, client_keeps=client_keeps)
+    session.changed()
+    shown = payloads.stored_key(stored.entry, active=False)
+    return contract.KeyResult(shown, stored.checked, stored.message, await session.status(place))
+
+
+async def keys_remove(
+    session: Session,
+    params: contract.KeyRemoveParams,
+    _: bool,  # noqa: FBT001
+) -> contract.KeyRemoveResult:
+    """Forget a stored key, and say what still applies."""
+    world, place = await session.world(), await session.place(params.uri)
+    entry = await remove_key(world.ports, place, params.target, params.provider)
+    session.changed()
+    status = await session.status(place)
+    message = f"Forgot the {entry}" if entry is not None else "There was no such key"
+    return contract.KeyRemoveResult(entry is not None, f"{message}; now: {status.message}", status)
+
+
+async def keys_list(session: Session, params: contract.FolderParams, _: bool) -> contract.KeysResult:  # noqa: FBT001
+    """The stored keys."""
+    world, place = await session.world(), await session.place(params.uri)
+    entries = await world.ports.keys.entries()
+    return payloads.stored_keys(entries.values(), await stand(world.ports, place))
+
+
+async def env_open(session: Session, params: contract.FolderParams, _: bool) -> contract.EnvOpenResult:  # noqa: FBT001
+    """Make `.qwen/.env` and let the client open it."""
+    world, place = await session.world(), await session.place(params.uri)
+    made = await prepare_env(world.ports, place)
+    opened = await open_file(session, made.file)
+    words = [f"{made.file} {'is new' if made.created else 'was there already'}"]
+    words += [] if made.ignored else ["git does not ignore it: add it to .gitignore"]
+    words += [] if opened else ["open it in the editor yourself"]
+    session.changed()
+    return contract.EnvOpenResult(made.file, made.created, made.ignored, opened, "; ".join(words))
+
+
+async def open_file(session: Session, file: str) -> bool:
+    """Let the client open a file in the editor; whether it says that it did."""
+    params = types.ShowDocumentParams(uri=from_fs_path(file) or "", external=False, take_focus=True)
+    try:
+        answer = await session.editor.protocol.ask(types.WINDOW_SHOW_DOCUMENT, params)
+    except NoAnswer:
+        return False
+    return isinstance(answer, dict) and answer.get("success") is True
+
+
+async def trust_allow(session: Session, params: contract.TrustParams, _: bool) -> contract.TrustResult:  # noqa: FBT001
+    """Let the key go where the file says."""
+    return await decided(session, params, Decision.SEND)
+
+
+async def trust_deny(session: Session, params: contract.TrustParams, _: bool) -> contract.TrustResult:  # noqa: FBT001
+    """Never let it."""
+    return await decided(session, params, Decision.DENY)
+
+
+async def decided(session: Session, params: contract.TrustParams, decision: Decision) -> contract.TrustResult:
+    """Answer the question that is open at a place."""
+    world, place = await session.world(), await session.place(params.uri)
+    message = await trust.decide(world.ports, place, decision)
+    session.changed()
+    return payloads.consents(await trust.answers(world.ports), message)
+
+
+async def trust_forget(session: Session, params: contract.TrustParams, _: bool) -> contract.TrustResult:  # noqa: FBT001
+    """Forget answers."""
+    world, place = await session.world(), await session.place(params.uri)
+    count = await trust.forget(world.ports, place, params.file)
+    session.changed()
+    return payloads.consents(await trust.answers(world.ports), f"{count} answers are forgotten")
+
+
+async def trust_list(session: Session, _params: contract.FolderParams, _: bool) -> contract.TrustResult:  # noqa: FBT001
+    """The answers in force."""
+    world = await session.world()
+    found = await trust.answers(world.ports)
+    return payloads.consents(found, f"{len(found)} answers are remembered")

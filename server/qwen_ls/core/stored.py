@@ -55,7 +55,7 @@ def entry_name(target: Target, folder: str | None, provider: str) -> str:
     two of them.
     """
     varying = (folder or "") if target == FOLDER else provider
-    return f"{target}:{hashlib.sha256(varying.encode('utf-8', 'surrogateescape')).hexdigest()}"
+    return f"{target}:{hashlib.sha256(varying.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def encode_value(entry: StoredKey, secret: Secret) -> str:
@@ -104,7 +104,8 @@ def parse_index(fields: Mapping[str, Any]) -> StoredKey | None:
         entry = StoredKey(**{a.name: fields[a.name] for a in attrs.fields(StoredKey)})
     except (KeyError, TypeError):
         return None
-    texts = (entry.provider, entry.base_url, entry.fingerprint)
+    texts = (entry.provider, entry.base_url, entry.fingerprint, entry.model or "")
     is_placed = isinstance(entry.folder, str) if entry.target == FOLDER else entry.folder is None
-    whole = all(isinstance(t, str) for t in texts) and isinstance(entry.stored_at, (int, float))
-    return entry if whole and is_placed and entry.target in {FOLDER, USER} else None
+    is_known = entry.target in (FOLDER, USER) and entry.kept_in in KEEPERS
+    whole = all(isinstance(t, str) for t in texts) and type(entry.stored_at) in {int, float}
+    return entry if whole and is_placed and is_known else None

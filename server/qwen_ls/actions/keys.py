@@ -80,10 +80,14 @@ class Keys:
     async def store(self, entry: StoredKey, secret: Secret, *, client_keeps: bool) -> Kept:
         """Give a key to the keyring; without one, to the client, to a file the user allows, or to memory.
 
-        Raises Problem when the index cannot be written.
+        A key for this session alone leaves what was stored under its name as it is. Raises Problem when the
+        index or the file cannot be written.
         """
         name = entry.name
-        kept = await self._place(entry, secret, client_keeps=client_keeps)
+        try:
+            kept = await self._place(entry, secret, client_keeps=client_keeps)
+        except OSError as error:
+            raise state_unwritable(error) from None
         entry = attrs.evolve(entry, kept_in=kept.keeper)
         self._read.pop(name, None)
         self._memory.pop(name, None)
@@ -92,7 +96,8 @@ class Keys:
                 await self.state.keep_key(entry)
             else:
                 self._memory[name] = (entry, secret)
-                await self.state.drop_key(name)
+                if kept.keeper == "client":  # it outlives the process, so what it replaces does not come back
+                    await self.state.drop_key(name)
         except OSError as error:
             raise state_unwritable(error) from None
         return kept
@@ -121,9 +126,9 @@ class Keys:
         self._read.pop(name, None)
         if entry.kept_in == "keyring":
             await self.keyring.remove(name, patient=True)
-        elif entry.kept_in == "file" and self.key_file is not None:
-            await self.key_file.remove(name)
         try:
+            if entry.kept_in == "file" and self.key_file is not None:
+                await self.key_file.remove(name)
             await self.state.drop_key(name)
         except OSError as error:
             raise state_unwritable(error) from None

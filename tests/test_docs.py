@@ -232,7 +232,13 @@ def read_variables() -> set[str]:
         and isinstance(node.args[0].value, str)
         and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*", node.args[0].value)
     }
-    constants = {*KNOWN_NAMES, *system.NETWORK_VARIABLES, system.ISSUER_VARIABLE, TRUST_VARIABLE}
+    constants = {
+        *KNOWN_NAMES,
+        *system.NETWORK_VARIABLES,
+        system.ISSUER_VARIABLE,
+        system.OPENROUTER_VARIABLE,
+        TRUST_VARIABLE,
+    }
     return looked_up | constants
 
 

@@ -79,17 +79,19 @@ def compose(user_settings: Mapping[str, Any] | None = None) -> Ports:
     from qwen_ls.adapters.keyring import OsKeyring  # noqa: PLC0415
     from qwen_ls.adapters.qwen_cache import QwenCache  # noqa: PLC0415
     from qwen_ls.adapters.qwen_settings import QwenSettings  # noqa: PLC0415
+    from qwen_ls.adapters.redirect import LoopbackRedirect  # noqa: PLC0415
     from qwen_ls.adapters.settings import load_settings  # noqa: PLC0415
     from qwen_ls.adapters.state import StateFile  # noqa: PLC0415
     from qwen_ls.adapters.system import SystemClock, SystemEntropy, surroundings  # noqa: PLC0415
     from qwen_ls.core.credentials import OAUTH_PREFIX, QWEN_OAUTH  # noqa: PLC0415
     from qwen_ls.core.limits import Ledger  # noqa: PLC0415
+    from qwen_ls.core.oauth.code import CodeServer  # noqa: PLC0415
     from qwen_ls.core.oauth.token import Issuer  # noqa: PLC0415
 
     around = surroundings()
     settings = load_settings(around.settings_file, user_settings)
-    if around.issuer_problem is not None:
-        settings = attrs.evolve(settings, problems=(around.issuer_problem, *settings.problems))
+    if around.problems:
+        settings = attrs.evolve(settings, problems=(*around.problems, *settings.problems))
     clock, keyring = SystemClock(), OsKeyring(allow_plaintext=settings.allow_plaintext_keys)
     state = StateFile(around.state_folder / "state.json")
     plain = PlainKeyFile(around.state_folder / "keys.json") if settings.allow_plaintext_keys else None
@@ -104,6 +106,8 @@ def compose(user_settings: Mapping[str, Any] | None = None) -> Ports:
         http=HttpAdapter(settings, around.network),
         env_files=EnvFileSystem(around.home, around.qwen_home),
         sign_ins=sign_ins,
+        code_server=CodeServer(around.openrouter),
+        redirects=LoopbackRedirect,
         state=state,
         keys=Keys(keyring, state, clock, plain),
         keyring=keyring,

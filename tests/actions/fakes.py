@@ -16,6 +16,7 @@ from qwen_ls.core.envchain import ABSENT, EnvChain, find
 from qwen_ls.core.errors import Cause
 from qwen_ls.core.intents import NoReply, Reply, Unreachable
 from qwen_ls.core.limits import Ledger
+from qwen_ls.core.oauth.code import CodeServer
 from qwen_ls.core.oauth.token import CachedToken, Issuer, Token
 from qwen_ls.core.secret import Secret
 from qwen_ls.core.settings import Settings
@@ -196,6 +197,13 @@ class Somebody:
     text: str = ""
     notes: list[str] = attrs.field(factory=list)
 
+    keeps_keys = False
+
+    async def show_page(self, login_id: str, url: str) -> bool:
+        """See the page."""
+        self.shown.append(f"{login_id} {url}")
+        return True
+
     async def show_code(self, login_id: str, method: str, authorization: Any) -> bool:
         """See the code."""
         self.shown.append(f"{login_id} {method} {authorization.user_code}")
@@ -249,6 +257,8 @@ def ports_of(**given: Any) -> Ports:
         "settings": Settings(),
         "process": {},
         "network": {},
+        "code_server": CodeServer(ISSUER),
+        "redirects": Unused("redirects"),
         "sign_ins": {QWEN_OAUTH: SignInServer(Issuer(ISSUER), cache)},
     }
     names = [

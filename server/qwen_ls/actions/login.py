@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from qwen_ls.actions.browser_login import OPENROUTER, ClientRedirects, sign_in_by_browser
 from qwen_ls.actions.drive import drive
 from qwen_ls.actions.provider import Signed, check
 from qwen_ls.actions.resolve import stand
@@ -36,12 +37,12 @@ class SignedIn:
 
 @attrs.define(eq=False)
 class Login:
-    """A sign-in under way. `authorization` is there once the code is known, or never."""
+    """A sign-in under way. `authorization` is there once the code to show is known, or the page to open."""
 
     id: str
     method: str
     task: asyncio.Task[SignedIn]
-    authorization: asyncio.Future[DeviceAuthorization]
+    authorization: asyncio.Future[DeviceAuthorization | str]
     cancelled: bool = False
 
     def cancel(self) -> bool:
@@ -52,8 +53,8 @@ class Login:
         self.task.cancel()
         return True
 
-    async def code(self) -> DeviceAuthorization | None:
-        """The code to show, or None when the flow ended before there was one."""
+    async def code(self) -> DeviceAuthorization | str | None:
+        """The code to show or the page to open, or None when the flow ended before there was one."""
         either: set[asyncio.Future[Any]] = {self.task, self.authorization}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         return self.authorization.result() if self.authorization.done() else None
@@ -74,22 +75,29 @@ class Logins:
     def __init__(self, ports: Ports, accounts: Accounts) -> None:
         self._ports = ports
         self._accounts = accounts
+        self.redirects = ClientRedirects()
         self._flights: dict[str, Login] = {}
         self._count = 0
 
     def __bool__(self) -> bool:
         return any(not login.task.done() for login in self._flights.values())
 
-    def start(self, method: str, place: Place, target: str | None, human: Human) -> Login:
-        """Begin a sign-in, or join the one under way. Raises Problem for a method that cannot."""
-        if method not in self._ports.sign_ins:
-            raise not_supported(method, self._ports.sign_ins)
+    def start(
+        self, method: str, place: Place, target: str | None, human: Human, redirect_uri: str | None = None
+    ) -> Login:
+        """Begin a sign-in, or join the one under way. Raises Problem for a method that cannot.
+
+        `redirect_uri` is the client's own, for a sign-in that comes back from the browser.
+        """
+        if method != OPENROUTER and method not in self._ports.sign_ins:
+            raise not_supported(method, (*self._ports.sign_ins, OPENROUTER))
         running = self._flights.get(method)
         if running is not None and not running.task.done():
             return running
         self._count += 1
-        authorization: asyncio.Future[DeviceAuthorization] = asyncio.get_running_loop().create_future()
-        flow = self._sign_in(Beginning(f"login-{self._count}", method, place, target, human), authorization)
+        authorization: asyncio.Future[DeviceAuthorization | str] = asyncio.get_running_loop().create_future()
+        begun = Beginning(f"login-{self._count}", method, place, target, human, redirect_uri)
+        flow = self._sign_in(begun, authorization)
         login = Login(f"login-{self._count}", method, asyncio.create_task(flow), authorization)
         login.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._flights[method] = login
@@ -107,23 +115,29 @@ class Logins:
             await asyncio.wait(tasks, timeout=patience)
 
     async def _sign_in(
-        self, begun: Beginning, authorization: asyncio.Future[DeviceAuthorization]
+        self, begun: Beginning, authorization: asyncio.Future[DeviceAuthorization | str]
     ) -> SignedIn:
-        verifier = code_verifier(self._ports.entropy.token_bytes(VERIFIER_BYTES))
         shown: list[asyncio.Task[None]] = []
         flow_task = asyncio.current_task()
 
-        async def show(code: DeviceAuthorization) -> None:
-            login = self._flights.get(begun.method)
-            goes_on = await begun.human.show_code(begun.login_id, begun.method, code)
+        async def show(code: DeviceAuthorization | str) -> None:
+            login, human = self._flights.get(begun.method), begun.human
+            if isinstance(code, str):
+                goes_on = await human.show_page(begun.login_id, code)
+            else:
+                goes_on = await human.show_code(begun.login_id, begun.method, code)
             if not goes_on and login and login.task is flow_task:
                 login.cancel()
 
-        def show_code(code: DeviceAuthorization) -> None:
+        def show_code(code: DeviceAuthorization | str) -> None:
             authorization.set_result(code)
             shown.append(asyncio.create_task(show(code)))
 
         try:
+            if begun.method == OPENROUTER:
+                stored = await sign_in_by_browser(self._ports, begun, show_code, self.redirects)
+                return SignedIn(API_KEY, stored.checked, f"Signed in to OpenRouter. {stored.message}")
+            verifier = code_verifier(self._ports.entropy.token_bytes(VERIFIER_BYTES))
             flow = device_flow(self._ports.sign_ins[begun.method].issuer, verifier)
             token = await drive(flow, self._ports, show_code)
         finally:
@@ -154,6 +168,7 @@ class Beginning:
     place: Place
     target: str | None
     human: Human
+    redirect_uri: str | None = None
 
 
 def not_supported(method: str, known: Iterable[str]) -> Problem:

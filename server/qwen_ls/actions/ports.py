@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qwen_ls.core.envchain import EnvChain
     from qwen_ls.core.intents import HttpRequest, NoReply, PostForm, PostJson, Reply
     from qwen_ls.core.limits import Ledger
+    from qwen_ls.core.oauth.code import CodeServer
     from qwen_ls.core.oauth.device import DeviceAuthorization
     from qwen_ls.core.oauth.token import CachedToken, Issuer, Token
     from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision
@@ -201,6 +202,13 @@ class Human(Protocol):
     async def show_code(self, login_id: str, method: str, authorization: DeviceAuthorization) -> bool:
         """Show a device code and open the page; False when the user wants to stop."""
 
+    @property
+    def keeps_keys(self) -> bool:
+        """Whether this side can keep a key where there is no keyring."""
+
+    async def show_page(self, login_id: str, url: str) -> bool:
+        """Open a sign-in page; False when the user wants to stop."""
+
     async def consent(self, need: ConsentNeeded) -> Decision | None:
         """Put a consent question; None when nobody answers."""
 
@@ -228,7 +236,8 @@ class Ports:
     """The world, for one process.
 
     `process` holds the variables a credential may come from, `network` those that steer connections,
-    both as they were at start. `sign_ins` are the OAuth methods' servers, Qwen's among them.
+    both as they were at start. `sign_ins` are the OAuth methods' servers, Qwen's among them, and
+    `code_server` is OpenRouter.
     """
 
     clock: Clock
@@ -236,6 +245,8 @@ class Ports:
     http: Http
     env_files: EnvFiles
     sign_ins: Mapping[str, SignInServer]
+    code_server: CodeServer
+    redirects: Redirects
     state: State
     keys: Keys
     keyring: Keyring

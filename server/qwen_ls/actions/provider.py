@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Ask = Callable[[ConsentNeeded], Awaitable[Decision | None]]
 
 Result = TypeVar("Result")
+OPENROUTER = "openrouter"  # the provider that tells about a key by itself
 ACCEPTED = range(200, 300)
 ACCEPTED_FORMS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 MAX_ERROR_BODY = 64 * 1024  # bytes of a refusal's body that are read
@@ -162,6 +163,8 @@ async def check(ports: Ports, signed: Signed) -> bool:
     True when it was accepted (a 400 about parameters is an acceptance), False when there was no
     answer to judge by. Raises Problem when it was rejected.
     """
+    if signed.credential.provider.id == OPENROUTER:
+        return await check_key(ports, signed)
     try:
         model = await model_of(ports, signed, None)
         body = encode_request([Message(Role.USER, "hi")], model, stream=False, max_tokens=1)
@@ -175,6 +178,25 @@ async def check(ports: Ports, signed: Signed) -> bool:
         if not is_page and (exchange.status in ACCEPTED or exchange.status in ACCEPTED_FORMS):
             return True
         rejection = await refuse(ports, exchange, signed.credential, model)
+    finally:
+        await exchange.aclose()
+    if rejection.retryable:
+        return False
+    raise rejection
+
+
+async def check_key(ports: Ports, signed: Signed) -> bool:
+    """The same by OpenRouter's own answer about a key, which costs nothing."""
+    try:
+        exchange = await send(ports, signed, "GET", "/key")
+    except Problem as problem:
+        if problem.retryable:
+            return False
+        raise
+    try:
+        if exchange.status in ACCEPTED:
+            return True
+        rejection = await refuse(ports, exchange, signed.credential, None)
     finally:
         await exchange.aclose()
     if rejection.retryable:

@@ -13,6 +13,7 @@ import attrs
 import platformdirs
 
 from qwen_ls.core.errors import Problem
+from qwen_ls.core.oauth.code import OPENROUTER
 from qwen_ls.core.oauth.token import QWEN_ISSUER
 from qwen_ls.core.origin import parse_base_url
 from qwen_ls.core.providers import KNOWN_NAMES
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 APP = "qwen-ls"
 NETWORK_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 ISSUER_VARIABLE = "QWEN_LS_OAUTH_BASE_URL"
+OPENROUTER_VARIABLE = "QWEN_LS_OPENROUTER_BASE_URL"
 
 
 class SystemClock:
@@ -62,7 +64,8 @@ class Surroundings:
     state_folder: Path
     settings_file: Path
     issuer: str
-    issuer_problem: str | None
+    openrouter: str
+    problems: tuple[str, ...]
 
     @property
     def qwen_folder(self) -> Path:
@@ -89,11 +92,9 @@ def surroundings() -> Surroundings:
     except RuntimeError:  # no HOME, and no entry for this user
         home = None
     qwen_home = environment.get("QWEN_HOME")
-    issuer, problem = environment.get(ISSUER_VARIABLE) or QWEN_ISSUER, None
-    try:
-        issuer = str(parse_base_url(issuer, f"environment variable {ISSUER_VARIABLE}"))
-    except Problem as refused:
-        issuer, problem = QWEN_ISSUER, refused.message
+    problems: list[str] = []
+    issuer = base_of(environment, ISSUER_VARIABLE, QWEN_ISSUER, problems)
+    openrouter = base_of(environment, OPENROUTER_VARIABLE, OPENROUTER, problems)
     return Surroundings(
         environment,
         home,
@@ -101,5 +102,15 @@ def surroundings() -> Surroundings:
         platformdirs.user_state_path(APP, appauthor=False),
         platformdirs.user_config_path(APP, appauthor=False) / "settings.json",
         issuer,
-        problem,
+        openrouter,
+        tuple(problems),
     )
+
+
+def base_of(environment: Mapping[str, str], variable: str, usual: str, problems: list[str]) -> str:
+    """Another sign-in server's base URL, if one is named and may be used."""
+    try:
+        return str(parse_base_url(environment.get(variable) or usual, f"environment variable {variable}"))
+    except Problem as refused:
+        problems.append(refused.message)
+        return usual

@@ -13,6 +13,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from qwen_ls import __version__, contract, payloads
 from qwen_ls.actions import doctor as doctor_action
 from qwen_ls.actions import models as models_action
+from qwen_ls.actions.browser_login import OPENROUTER
 from qwen_ls.actions.logout import logout
 from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import switch
@@ -23,15 +24,16 @@ from qwen_ls.lsp.decode import below, decode
 from qwen_ls.lsp.editor import within
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from qwen_ls.actions.login import Login
     from qwen_ls.actions.ports import Place
+    from qwen_ls.core.oauth.device import DeviceAuthorization
     from qwen_ls.lsp.server import Server
     from qwen_ls.lsp.session import Session
 
 ANSWER_WITHIN = 1.5  # seconds; some clients stand still until a command is answered
-LABELS = {QWEN_OAUTH: "Qwen account", API_KEY: "API key"}
+LABELS = {QWEN_OAUTH: "Qwen account", API_KEY: "API key", OPENROUTER: "OpenRouter"}
 
 
 def register(server: Server) -> None:
@@ -77,14 +79,17 @@ async def auth_login(session: Session, params: contract.LoginParams, twin: bool)
     world, place = await session.world(), await session.place(params.uri)
     method, waits = params.method, twin or params.wait
     if method is None:
-        asking = session.task(pick(session, "Sign in to Qwen with", place))
+        asking = session.task(
+            pick(session, "Sign in with", place, (*world.ports.sign_ins, OPENROUTER, API_KEY))
+        )
         if not waits and not await within(asking, ANSWER_WITHIN):
             session.spawn(login_when_picked(session, params, asking))
             return contract.LoginResult(message="Choose a way in")
         method = await asking
     if method == API_KEY:
         return await keys.login_by_key(session, params)
-    login = world.logins.start(method, place, params.target, session.editor)
+    redirect_uri = params.redirect_uri if session.editor.ours.redirect_uri else None
+    login = world.logins.start(method, place, params.target, session.editor, redirect_uri)
     session.spawn(accompany(session, login, params.work_done_token, tell=not waits))
     if waits:
         return await wait_for(session, login, place)
@@ -92,16 +97,23 @@ async def auth_login(session: Session, params: contract.LoginParams, twin: bool)
     await within(code, ANSWER_WITHIN)
     if login.task.done():
         return await wait_for(session, login, place)
-    begun = contract.LoginResult(login.id, login.method)
-    if not code.done() or (authorization := code.result()) is None:
-        return begun  # the code follows as qwen/auth/deviceCode
+    return begun(login, code.result() if code.done() else None)
+
+
+def begun(login: Login, shown: DeviceAuthorization | str | None) -> contract.LoginResult:
+    """A sign-in under way, with what is to be shown; a code that is late follows as a notification."""
+    result = contract.LoginResult(login.id, login.method)
+    if shown is None:
+        return result
+    if isinstance(shown, str):
+        return attrs.evolve(result, verification_uri=shown)
     return attrs.evolve(
-        begun,
-        user_code=authorization.user_code,
-        verification_uri=authorization.verification_uri,
-        verification_uri_complete=authorization.verification_uri_complete,
-        expires_in=authorization.expires_in,
-        interval=authorization.interval,
+        result,
+        user_code=shown.user_code,
+        verification_uri=shown.verification_uri,
+        verification_uri_complete=shown.verification_uri_complete,
+        expires_in=shown.expires_in,
+        interval=shown.interval,
     )
 
 
@@ -139,10 +151,11 @@ async def accompany(session: Session, login: Login, token: str | int | None, *, 
         return  # a second login has joined the first
     progress = await editor.progress(token, login.cancel)
     editor.logins[login.id] = progress
-    progress.begin("Sign in with Qwen")
+    progress.begin(
+        f"Sign in with {'Qwen' if login.method == QWEN_OAUTH else LABELS.get(login.method, login.method)}"
+    )
     if login.authorization.done():
-        shown = login.authorization.result()
-        progress.report(f"Open {shown.verification_uri} and enter {shown.user_code}")
+        progress.report(what_to_do(login.authorization.result()))
     session.changed()
     message, kind = "", types.MessageType.Info
     try:
@@ -157,11 +170,19 @@ async def accompany(session: Session, login: Login, token: str | int | None, *, 
         editor.say(message, kind)
 
 
-async def pick(session: Session, question: str, place: Place) -> str:
+def what_to_do(shown: DeviceAuthorization | str) -> str:
+    """The next step of a sign-in, for its progress."""
+    return (
+        f"Open {shown}"
+        if isinstance(shown, str)
+        else f"Open {shown.verification_uri} and enter {shown.user_code}"
+    )
+
+
+async def pick(session: Session, question: str, place: Place, methods: Sequence[str]) -> str:
     """Let the user choose a method. Raises Problem when nothing is chosen."""
     world = await session.world()
     now = (await stand(world.ports, place)).resolution.method
-    methods = (*world.ports.sign_ins, API_KEY)
     titles = {f"{LABELS.get(m, m)}{' (now)' if m == now else ''}": m for m in methods}
     chosen = await session.editor.choose(question, [*titles, "Cancel"])
     if chosen is None or chosen == "Cancel":
@@ -188,7 +209,8 @@ async def auth_switch(session: Session, params: contract.SwitchParams, _: bool) 
     place = await session.place(params.uri)
     if params.method is not None:
         return await switched(session, params, place, params.method)
-    asking = session.task(pick(session, "Sign requests with", place))
+    world = await session.world()
+    asking = session.task(pick(session, "Sign requests with", place, (*world.ports.sign_ins, API_KEY)))
     if await within(asking, ANSWER_WITHIN):
         return await switched(session, params, place, await asking)
     session.spawn(switch_when_picked(session, params, place, asking))

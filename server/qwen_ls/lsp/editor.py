@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 QUESTION_TIMEOUT = 120.0  # seconds for a human to answer
 SHOW_TIMEOUT = 3.0  # seconds for a client to open a page
 SHOW_TIMEOUT_SLOW = 60.0  # where the client shows the code itself and asks before it opens the page
+PAGE_TIMEOUT = 300.0  # seconds that a browser sign-in without a code waits
 MOST_REOPENS = 5
 OPEN_AGAIN, CANCEL = "Open again", "Cancel"
 USE_FILE, NO = "Use the file's key and URL", "No"
@@ -105,15 +106,31 @@ class Editor:
         progress = self.logins.get(login_id)
         if progress is not None:
             progress.report(f"Open {page} and enter {code}")
-        patience = SHOW_TIMEOUT_SLOW if self.ours.device_code else SHOW_TIMEOUT
-        if await self.open_page(complete, patience):
-            return True
         question = f"To sign in, open {complete} and enter the code {code}"
+        return await self.offer(complete, question, authorization.expires_in)
+
+    @property
+    def keeps_keys(self) -> bool:
+        """Whether the client can keep a key where there is no keyring."""
+        return self.ours.secret_store
+
+    async def show_page(self, login_id: str, url: str) -> bool:
+        """Open a sign-in page: by the client, else as a question; False to stop."""
+        progress = self.logins.get(login_id)
+        if progress is not None:
+            progress.report(f"Open {url}")
+        return await self.offer(url, f"To sign in, open {url}", PAGE_TIMEOUT)
+
+    async def offer(self, url: str, question: str, stands: float) -> bool:
+        """Open a page; where the client does not, put it as a question that stands for some seconds."""
+        patience = SHOW_TIMEOUT_SLOW if self.ours.device_code else SHOW_TIMEOUT
+        if await self.open_page(url, patience):
+            return True
         for _ in range(MOST_REOPENS):
-            chosen = await self.choose(question, [OPEN_AGAIN, CANCEL], authorization.expires_in)
+            chosen = await self.choose(question, [OPEN_AGAIN, CANCEL], stands)
             if chosen == CANCEL:
                 return False
-            if chosen is None or await self.open_page(complete, patience):
+            if chosen is None or await self.open_page(url, patience):
                 return True
         return True
 

@@ -183,6 +183,11 @@ def add_features(server: Server) -> None:
     def configuration_changed(_: types.DidChangeConfigurationParams) -> None:
         server.session.changed()
 
+    @server.feature("qwen/auth/didRedirect")
+    async def redirected(params: Any) -> None:
+        world = await server.session.world()
+        world.logins.redirects.came_back(decode(params, contract.RedirectParams).uri)
+
     @server.feature("qwen/didChangeTrust")
     def trust_changed(params: Any) -> None:
         server.trust(decode(params, contract.WorkspaceTrustParams).workspace_trust)

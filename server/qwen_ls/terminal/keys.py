@@ -11,6 +11,8 @@ from qwen_ls.actions import trust
 from qwen_ls.actions.keys import NewKey, remove_key, set_key
 from qwen_ls.actions.logout import as_target
 from qwen_ls.actions.resolve import stand
+from qwen_ls.actions.switch import remember
+from qwen_ls.core.credentials import API_KEY
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.origin import Decision
 from qwen_ls.core.secret import Secret
@@ -51,6 +53,13 @@ async def keys_set(run: Run) -> int:
         remedy = "Start a keyring, set allowPlaintextKeys in your settings, or use OPENAI_API_KEY"
         raise Problem(Kind.KEYRING_UNAVAILABLE, f"The key was not stored: {why.rstrip('.')}", remedy=remedy)
     run.output.line(stored.message)
+    return 0
+
+
+async def login_by_key(run: Run) -> int:
+    """Check a key, store it, and make `api-key` the method in force."""
+    await keys_set(run)
+    await remember(run.ports, run.place, API_KEY, run.target)
     return 0
 
 

@@ -36,6 +36,16 @@ class Person:
         )
         return True
 
+    @property
+    def keeps_keys(self) -> bool:
+        """A terminal keeps nothing."""
+        return False
+
+    async def show_page(self, login_id: str, url: str) -> bool:  # noqa: ARG002 - the port's
+        """Show where to go; a terminal starts no browser."""
+        self.output.ask(f"Open {url}\nWaiting for the browser to come back, at most 5 min; Ctrl-C cancels.\n")
+        return True
+
     async def consent(self, need: ConsentNeeded) -> Decision | None:
         """Ask once, with numbered answers; None when nobody answers."""
         choices = [(Decision.SEND, f"Send it to {need.key.base_url}"), (Decision.DENY, "No")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from qwen_ls import __version__, payloads
+from qwen_ls.actions.browser_login import OPENROUTER
 from qwen_ls.actions.chat import Chats, Turn
 from qwen_ls.actions.doctor import doctor
 from qwen_ls.actions.login import Logins
@@ -18,10 +19,10 @@ from qwen_ls.actions.models import models
 from qwen_ls.actions.resolve import Standing, stand
 from qwen_ls.actions.switch import USER_TARGET, switch
 from qwen_ls.core.chat import StopReason
-from qwen_ls.core.credentials import QWEN_OAUTH
+from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.origin import parse_base_url
-from qwen_ls.terminal.keys import KEY_VERBS
+from qwen_ls.terminal.keys import KEY_VERBS, login_by_key
 from qwen_ls.terminal.output import Output, Quiet
 
 if TYPE_CHECKING:
@@ -140,7 +141,9 @@ def name_host(run: Run, standing: Standing) -> None:
 async def sign_in(run: Run) -> int:
     """Show a code and wait. An interruption ends the sign-in, and nothing is written."""
     method = run.options.method or QWEN_OAUTH
-    if method == QWEN_OAUTH and run.place.headless:
+    if method == API_KEY:
+        return await login_by_key(run)
+    if run.place.headless and method in {*run.ports.sign_ins, OPENROUTER}:
         raise nobody_there()
     logins = Logins(run.ports, run.accounts)
     login = logins.start(method, run.place, run.target, run.person)
@@ -158,7 +161,7 @@ def nobody_there() -> Problem:
     """A sign-in needs a person."""
     return Problem(
         Kind.NOT_SUPPORTED,
-        "Signing in to Qwen needs a person at a terminal, and standard input is none, or CI is set",
+        "This sign-in needs a person at a terminal, and standard input is none, or CI is set",
         remedy="Run `qwen-ls login` in a terminal, "
         "or set OPENAI_API_KEY (with OPENAI_BASE_URL and OPENAI_MODEL)",
     )

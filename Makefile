@@ -25,7 +25,7 @@ demo: $(VENV)/.demo ## sign in, chat, switch and chat again against an embedded 
 test: $(VENV)/.demo+test ## the test suite, with loopback as its only network
 	$(SEALED) $(PY) -m pytest -m 'not e2e' $(ARGS)
 
-e2e: $(VENV)/.demo+test+e2e ## the same over a real llama.cpp and a real OAuth server
+e2e: $(VENV)/.demo+test+e2e ## the same over a real llama.cpp, OAuth server and keyring
 	tests/e2e/install.sh
 	$(SEALED) $(PY) -m pytest -m e2e $(ARGS)
 

@@ -314,7 +314,7 @@ def credential_of_qwen_settings(facts: Facts) -> tuple[Credential | None, Rung]:
     if isinstance(found, str):
         return None, attrs.evolve(rung, outcome=Outcome.UNUSABLE, why=found)
     source = Source(SourceKind.SETTINGS, found.path, path)
-    provider = provider_of_url(found.base_url) if found.base_url else provider_of_key(found.key)
+    provider = provider_of_setting(found)
     base = Value(found.base_url, source, USER) if found.base_url else default_url(provider)
     claim = Claim(Secret(found.key), source, USER, base.text, base)
     model = Value(found.model, source, USER) if found.model else default_model(provider)
@@ -328,6 +328,14 @@ def credential_of_qwen_settings(facts: Facts) -> tuple[Credential | None, Rung]:
         base_url=credential.base_url,
     )
     return credential, rung
+
+
+def provider_of_setting(found: QwenKey) -> Provider:
+    """Whom a key of Qwen Code's settings belongs to: by base URL, else by variable, else by its form."""
+    if found.base_url:
+        return provider_of_url(found.base_url)
+    own = (p for p in CATALOGUE if p is not OPENAI and p.key_variable is not None)
+    return next((p for p in own if p.key_variable == found.variable), None) or provider_of_key(found.key)
 
 
 def is_sign_in(method: str) -> bool:

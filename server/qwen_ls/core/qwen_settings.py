@@ -16,19 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BYTES = 1024 * 1024
-TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+# Every alternative ends at the end of the text at the latest, so that none is begun again at each character.
+STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"?'
+TOKEN = re.compile(rf"{STRING}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
+TRAILING_COMMA = re.compile(rf"({STRING})|,(?=\s*[}}\]])", re.DOTALL)
 
 
 @attrs.frozen
 class QwenKey:
-    """What the file offers; `path` names the setting that held the key."""
+    """What the file offers; `path` names the setting that held the key, `variable` its `envKey`."""
 
     key: str = attrs.field(repr=False)
     base_url: str | None
     model: str | None
     path: str
+    variable: str | None = None
 
 
 def parse_jsonc(text: str) -> Any:
@@ -80,7 +83,7 @@ def provider_entry(fields: Any, model: str | None, process: Mapping[str, str]) -
         name = variable if isinstance(variable, str) and variable else "OPENAI_API_KEY"
         key = process.get(name) or expand(dig(fields, "env", name), process)
         if key:
-            return QwenKey(key, base_url, model, f"modelProviders.openai, {name}")
+            return QwenKey(key, base_url, model, f"modelProviders.openai, {name}", name)
     return None
 
 

@@ -22,7 +22,7 @@ from qwen_ls.core.secret import Secret
 from qwen_ls.core.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from qwen_ls.core.chat import Delta
     from qwen_ls.core.intents import HttpRequest, PostForm
@@ -131,6 +131,7 @@ class FakeCache:
     is_full: bool = False
     held: bool = False
     inside: int = 0
+    overtaken: list[Token] = attrs.field(factory=list)
 
     async def read(self) -> CachedToken:
         """What is there."""
@@ -144,14 +145,20 @@ class FakeCache:
         self.token, self.writes = token, self.writes + 1
 
     @contextlib.asynccontextmanager
-    async def lock(self) -> AsyncIterator[None]:
-        """One at a time."""
+    async def lock(self, unless: Callable[[], Awaitable[bool]] | None = None) -> AsyncIterator[bool]:
+        """One at a time; each of `overtaken` is written while it is waited for, which then ends."""
+        if self.overtaken:
+            self.token = self.overtaken.pop(0)
+            assert unless is not None
+            await unless()
+            yield False
+            return
         if self.held:
             raise TimeoutError
         assert self.inside == 0
         self.inside += 1
         try:
-            yield
+            yield True
         finally:
             self.inside -= 1
 

@@ -61,13 +61,22 @@ async def test_a_token_written_while_waiting_for_the_lock_is_adopted() -> None:
     """Read again under the lock: no second refresh with a spent token."""
 
     class Overtaken(FakeCache):
-        def lock(self) -> Any:
+        def lock(self, unless: Any = None) -> Any:
             self.token = token(7)
-            return super().lock()
+            return super().lock(unless)
 
     http = FakeHttp()
     found = await make(Overtaken(token(expires_in=-1)), http).fresh()
     assert (found.access_token.reveal(), http.forms) == ("access-7", [])
+
+
+async def test_whoever_is_overtaken_while_waiting_asks_for_nothing() -> None:
+    """The new token is used without the locks; one that has run out meanwhile is not, and they are taken."""
+    cache, http = FakeCache(token(expires_in=-1), overtaken=[token(7)]), FakeHttp([granted(8)])
+    assert (await make(cache, http).fresh()).access_token.reveal() == "access-7"
+    cache.token, cache.overtaken = token(expires_in=-1), [token(5, expires_in=-1)]
+    assert (await make(cache, http).fresh()).access_token.reveal() == "access-8"
+    assert [form["refresh_token"] for form in http.forms] == ["refresh-5"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import attrs
 from qwen_ls.core.origin import WorkspaceTrust
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from qwen_ls.actions.keys import Keys
@@ -164,8 +164,11 @@ class OAuthCache(Protocol):
     async def remove(self) -> bool:
         """Delete the file; whether there was one."""
 
-    def lock(self) -> AbstractAsyncContextManager[None]:
-        """Hold our own lock and Qwen Code's. Raises TimeoutError."""
+    def lock(self, unless: Callable[[], Awaitable[bool]] | None = None) -> AbstractAsyncContextManager[bool]:
+        """Hold our own lock and Qwen Code's. Raises TimeoutError.
+
+        False, and neither is held, if `unless` came true while they were waited for.
+        """
 
 
 class State(Protocol):

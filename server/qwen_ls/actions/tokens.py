@@ -93,17 +93,24 @@ class Tokens:
             raise
 
     async def _refresh(self, seen: Token, rejected: Secret | None) -> Token:
-        """Under both locks: adopt a newer token, else ask for one."""
+        """Adopt a newer token, as soon as there is one; else ask for one under both locks."""
+
+        async def overtaken() -> bool:
+            token = (await self.read()).token
+            return token is not None and self._is_newer(token, seen, rejected)
+
         try:
-            async with self._cache.lock():
+            async with self._cache.lock(overtaken) as held:
                 current = required(await self.read())
                 if self._is_newer(current, seen, rejected):
                     return current
-                result = await drive(refresh_flow(self._issuer, current), self._ports)
+                result = await drive(refresh_flow(self._issuer, current), self._ports) if held else None
                 if isinstance(result, Reply) and result.ok and is_token(result.json):
                     return await self._save(from_reply(result.json, self._ports.clock.now(), current))
         except TimeoutError:
             raise locked() from None
+        if result is None:  # what overtook us has run out since
+            return await self._refresh(current, rejected)
         return await self._explain(result, current)
 
     async def aclose(self, patience: float) -> None:

@@ -24,7 +24,7 @@ from qwen_ls.adapters.files import make_private_folder, read_regular, replace_pr
 from qwen_ls.core.oauth.token import MAX_CACHE_BYTES, CachedToken, Token, encode_cache, parse_cache
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 CACHE_NAME = "oauth_creds.json"
 LOCK_NAME = "oauth_creds.lock"
@@ -60,20 +60,19 @@ class QwenCache:
         return await in_thread(partial(unlink, self.path))
 
     @asynccontextmanager
-    async def lock(self) -> AsyncIterator[None]:
+    async def lock(self, unless: Callable[[], Awaitable[bool]] | None = None) -> AsyncIterator[bool]:
         """Hold both locks. Raises TimeoutError after 40 s.
 
-        Where a lock's folder takes no file, that lock is done without: signing in still works there.
+        Whoever waits asks `unless` between attempts: once it is true, False is yielded and neither is
+        held. So a crowd that waits for one refresh need not pass through the locks one by one. Where a
+        lock's folder takes no file, that lock is done without: signing in still works there.
         """
         deadline = time.monotonic() + WAIT_AT_MOST
         ours = FileLock(self.state_folder / "oauth.lock", thread_local=False, mode=0o600)
         mine = str(uuid.uuid4())
         try:
-            while not await finished(partial(try_acquire, ours)):
-                await pause(deadline)
-            while not await finished(partial(self._take_inner, mine)):
-                await pause(deadline)
-            yield
+            outer = await taken(partial(try_acquire, ours), deadline, unless)
+            yield outer and await taken(partial(self._take_inner, mine), deadline, unless)
         finally:
             await in_thread(partial(self._drop_inner, mine))
             ours.release()  # nothing happens if it is not held
@@ -174,11 +173,17 @@ def unlink(path: Path) -> bool:
     return True
 
 
-async def pause(deadline: float) -> None:
-    """Wait a little for a lock. Raises TimeoutError past the deadline."""
-    if time.monotonic() > deadline:
-        raise TimeoutError
-    await asyncio.sleep(POLL)
+async def taken(
+    take: Callable[[], bool], deadline: float, unless: Callable[[], Awaitable[bool]] | None
+) -> bool:
+    """Try until `take` succeeds; False once `unless` comes true. Raises TimeoutError past the deadline."""
+    while not await finished(take):
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        await asyncio.sleep(POLL)
+        if unless is not None and await unless():
+            return False
+    return True
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:

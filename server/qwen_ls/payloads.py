@@ -195,10 +195,12 @@ def stored_key(entry: StoredKey, *, active: bool) -> contract.StoredKey:
 
 def stored_keys(entries: Iterable[StoredKey], standing: Standing) -> contract.KeysResult:
     """The stored keys, the one in force marked."""
-    credential = standing.resolution.credential
-    used = credential.claim.source.file if credential is not None else None
-    is_keyring = credential is not None and credential.claim.source.kind is SourceKind.KEYRING
-    return contract.KeysResult([stored_key(e, active=is_keyring and str(e) == used) for e in entries])
+    credential, facts = standing.resolution.credential, standing.facts
+    used = credential.claim.source if credential is not None else None
+    found = [key.entry for key in (facts.folder_key, facts.user_key) if key is not None]
+    is_keyring = used is not None and used.kind is SourceKind.KEYRING
+    active = {e.name for e in found if used is not None and is_keyring and str(e) == used.file}
+    return contract.KeysResult([stored_key(e, active=e.name in active) for e in entries])
 
 
 def consents(answers: Iterable[tuple[ConsentKey, Decision]], message: str) -> contract.TrustResult:

@@ -14,9 +14,9 @@ from qwen_ls.core.origin import parse_base_url
 from qwen_ls.core.providers import (
     CATALOGUE,
     CUSTOM,
+    OPENAI,
     Provider,
     provider_named,
-    provider_of_key,
     provider_of_url,
 )
 from qwen_ls.core.stored import (
@@ -245,7 +245,10 @@ def provider_of(new: NewKey) -> Provider:
             what = f"There is no provider {new.provider!r}"
             raise Problem(Kind.NOT_SUPPORTED, what, remedy=f"Choose one of {known}")
         return named
-    return provider_of_url(new.base_url) if new.base_url else provider_of_key(new.secret.reveal())
+    if new.base_url:
+        return provider_of_url(new.base_url)
+    key = new.secret.reveal()
+    return next((p for p in CATALOGUE if p.key_prefix and key.startswith(p.key_prefix)), OPENAI)
 
 
 def describe(entry: StoredKey, kept: Kept, *, checked: bool) -> str:

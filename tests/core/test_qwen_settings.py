@@ -196,7 +196,7 @@ def test_a_broken_file_says_so(text: str, clause: str) -> None:
 
 
 def test_the_chosen_models_entry() -> None:
-    """The entry with the model's id gives base URL and, by its `envKey`, the key; a plain one comes after it."""
+    """The entry with the model's id gives base URL and, by `envKey`, the key; a plain one comes after it."""
     other = {"id": "other", "envKey": "OTHER_KEY", "baseUrl": "https://other.example/v1"}
     fields = with_entries(other, ENTRY, **PLAIN, env={"CORP_KEY": "k-corp", "OTHER_KEY": "k-other"})
     assert read(fields) == QwenKey(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.actions.provider import model_of, ready, refuse, send, with_consent
+from qwen_ls.actions.provider import model_of, ready, refuse, send, with_consent, with_token
 from qwen_ls.actions.resolve import stand
 from qwen_ls.core.chat import (
     Answer,
@@ -150,8 +151,9 @@ class Chats:
             self._conversations.popitem(last=False)
 
     async def _attempt(self, turn: Turn, sink: Sink) -> None:
-        signed = await ready(self._ports, self._accounts, await stand(self._ports, turn.place))
-        model = await model_of(self._ports, signed, turn.asked_model)
+        standing = await stand(self._ports, turn.place)
+        find_model = partial(model_of, self._ports, asked=turn.asked_model)
+        signed, model = await with_token(self._ports, self._accounts, standing, find_model)
         turn.requested_model = model
         body = encode_request(turn.messages, model)
         signed, exchange = await self._open(signed, model, body, sink)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.actions.provider import list_models, ready, with_consent
+from qwen_ls.actions.provider import list_models, with_consent, with_token
 from qwen_ls.actions.resolve import stand
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ async def models(ports: Ports, accounts: Accounts, place: Place, human: Human) -
     """Ask the provider in force. Raises Problem."""
 
     async def attempt() -> Listing:
-        signed = await ready(ports, accounts, await stand(ports, place))
-        found = tuple(await list_models(ports, signed))
+        standing = await stand(ports, place)
+        signed, found = await with_token(ports, accounts, standing, partial(list_models, ports))
         credential = signed.credential
         active = credential.model.text if credential.model else next(iter(found), None)
-        return Listing(credential.provider.label, credential.base_url, found, active)
+        return Listing(credential.provider.label, credential.base_url, tuple(found), active)
 
     return await with_consent(ports, place, human.consent, attempt)

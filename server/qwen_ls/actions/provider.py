@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 OPENROUTER = "openrouter"  # the provider that tells about a key by itself
 ACCEPTED = range(200, 300)
 ACCEPTED_FORMS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
+REFUSED = frozenset({Kind.KEY_REJECTED, Kind.FREE_TIER_CLOSED})
 MAX_ERROR_BODY = 64 * 1024  # bytes of a refusal's body that are read
 
 
@@ -52,6 +53,20 @@ async def ready(
         issuer = ports.sign_ins[credential.method].issuer
         credential = oauth_credential(credential.method, token, credential.claim.source, issuer)
     return Signed(credential, standing)
+
+
+async def with_token(
+    ports: Ports, accounts: Accounts, standing: Standing, ask: Callable[[Signed], Awaitable[Result]]
+) -> tuple[Signed, Result]:
+    """What `ask` gets with the credential in force; a sign-in refused is renewed once. Raises Problem."""
+    signed = await ready(ports, accounts, standing)
+    try:
+        return signed, await ask(signed)
+    except Problem as problem:
+        if problem.kind not in REFUSED or not is_sign_in(signed.credential.method):
+            raise
+    signed = await ready(ports, accounts, standing, signed.credential)
+    return signed, await ask(signed)
 
 
 async def with_consent(

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from qwen_ls.actions.drive import drive
-from qwen_ls.core.credentials import SIGN_IN, SWITCH
+from qwen_ls.core.credentials import QWEN_OAUTH, SWITCH, sign_in_again
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.intents import NoReply, Reply
 from qwen_ls.core.oauth.device import is_token
@@ -34,7 +34,7 @@ class Accounts:
     """The tokens of this process, one for each OAuth method."""
 
     def __init__(self, ports: Ports) -> None:
-        self._tokens = {method: Tokens(ports, server) for method, server in ports.sign_ins.items()}
+        self._tokens = {method: Tokens(ports, server, method) for method, server in ports.sign_ins.items()}
 
     def of(self, method: str) -> Tokens:
         """A method's token. Raises Problem for a method that has none."""
@@ -52,8 +52,9 @@ class Accounts:
 class Tokens:
     """One method's token. `fresh` is safe to call from any number of requests at once."""
 
-    def __init__(self, ports: Ports, server: SignInServer) -> None:
+    def __init__(self, ports: Ports, server: SignInServer, method: str = QWEN_OAUTH) -> None:
         self._ports = ports
+        self._method = method
         self._issuer = server.issuer
         self._cache = server.cache
         self._jitter = ports.entropy.jitter()
@@ -78,7 +79,7 @@ class Tokens:
         has time left. Raises Problem (signed-out, network, provider-down).
         """
         cached = await self.read()
-        token = required(cached)
+        token = required(cached, self._method)
         now = self._ports.clock.now()
         if token.access_token != rejected and now < refresh_at(cached, token, self._jitter):
             return token
@@ -101,14 +102,14 @@ class Tokens:
 
         try:
             async with self._cache.lock(overtaken) as held:
-                current = required(await self.read())
+                current = required(await self.read(), self._method)
                 if self._is_newer(current, seen, rejected):
                     return current
                 result = await drive(refresh_flow(self._issuer, current), self._ports) if held else None
                 if isinstance(result, Reply) and result.ok and is_token(result.json):
                     return await self._save(from_reply(result.json, self._ports.clock.now(), current))
         except TimeoutError:
-            raise locked() from None
+            raise locked(self._method) from None
         if result is None:  # what overtook us has run out since
             return await self._refresh(current, rejected)
         return await self._explain(result, current)
@@ -158,10 +159,10 @@ class Tokens:
         code = current.refresh_token.blot(error_code(result)) or f"HTTP {result.status}"
         raise Problem(
             Kind.SIGNED_OUT,
-            f"The Qwen sign-in has ended: the server refused to renew it ({code})",
+            f"The {name_of(self._method)} has ended: the server refused to renew it ({code})",
             where=(await self._cache.read()).path,
             remedy="Sign in again, or switch to another method",
-            actions=[SIGN_IN, SWITCH],
+            actions=[sign_in_again(self._method), SWITCH],
         )
 
     async def forget(self) -> bool:
@@ -171,7 +172,7 @@ class Tokens:
             async with self._cache.lock():
                 return await self._cache.remove()
         except TimeoutError:
-            raise locked() from None
+            raise locked(self._method) from None
 
     async def adopt(self, token: Token) -> None:
         """Write a token that has just been issued and checked, under both locks where they can be had."""
@@ -181,24 +182,29 @@ class Tokens:
             await self._save(token)
 
 
-def required(cached: CachedToken) -> Token:
+def name_of(method: str) -> str:
+    """A sign-in as a message names it."""
+    return "Qwen sign-in" if method == QWEN_OAUTH else f"sign-in {method}"
+
+
+def required(cached: CachedToken, method: str = QWEN_OAUTH) -> Token:
     """The cached token; raises Problem(signed-out) if there is none."""
     if cached.token is None:
         raise Problem(
             Kind.SIGNED_OUT,
-            f"Signed out of qwen-oauth: {cached.problem or 'no sign-in is cached'}",
+            f"Signed out of {method}: {cached.problem or 'no sign-in is cached'}",
             where=cached.path,
             remedy="Sign in again, or switch to another method",
-            actions=[SIGN_IN, SWITCH],
+            actions=[sign_in_again(method), SWITCH],
         )
     return cached.token
 
 
-def locked() -> Problem:
+def locked(method: str) -> Problem:
     """The lock could not be had in time."""
     return Problem(
         Kind.PROVIDER_DOWN,
-        "The Qwen sign-in could not be renewed: another program has held its lock for too long",
+        f"The {name_of(method)} could not be renewed: another program has held its lock for too long",
         where="oauth_creds.lock",
         remedy="Close hanging Qwen Code windows and try again",
         retryable=True,

@@ -338,6 +338,13 @@ def provider_of_setting(found: QwenKey) -> Provider:
     return next((p for p in own if p.key_variable == found.variable), None) or provider_of_key(found.key)
 
 
+def sign_in_again(method: str) -> Action:
+    """The button that signs in by a method."""
+    if method == QWEN_OAUTH:
+        return SIGN_IN
+    return Action(f"Sign in with {method}", SIGN_IN.command, {"method": method})
+
+
 def is_sign_in(method: str) -> bool:
     """Whether a method's credential is a token that is refreshed."""
     return method == QWEN_OAUTH or method.startswith(OAUTH_PREFIX)

@@ -25,6 +25,7 @@ from qwen_ls.core.credentials import (
     credential_of_stored,
     is_sign_in,
     key_of_environment,
+    sign_in_again,
 )
 from qwen_ls.core.envchain import FileProblem
 from qwen_ls.core.errors import Kind, Problem
@@ -144,7 +145,8 @@ def signed_out(facts: Facts, method: str | None, chosen_by: ChosenBy, rungs: Seq
     if signed_in is not None:
         what = f"Signed out of {method}, the method chosen for this {chosen_by.value}: {signed_in.why}"
         remedy = f"Sign in again (qwen.auth.login, or `qwen-ls login {method}`), or switch to another method"
-        return Problem(Kind.SIGNED_OUT, what, where=signed_in.place, remedy=remedy, actions=[SIGN_IN, SWITCH])
+        actions = [sign_in_again(signed_in.method), SWITCH]
+        return Problem(Kind.SIGNED_OUT, what, where=signed_in.place, remedy=remedy, actions=actions)
     if method is not None and method != API_KEY:
         remedy = f"Choose one of {', '.join(METHODS)} with qwen.auth.switch"
         return Problem(

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from qwen_ls.core.credentials import QWEN_OAUTH, SIGN_IN, SWITCH, Credential
+from qwen_ls.core.credentials import (
+    QWEN_OAUTH,
+    SWITCH,
+    Credential,
+    is_sign_in,
+    sign_in_again,
+)
 from qwen_ls.core.errors import Cause, Kind, Problem, one_line
 from qwen_ls.core.origin import read_base_url
 from qwen_ls.core.providers import CODING_PLAN
@@ -83,9 +89,11 @@ def explain_access(refusal: Refusal, credential: Credential, now: float) -> Prob
         when = f"in {seconds:.0f} s" if seconds is not None else "in a minute"
         what = f"{host(credential)} asks for a pause: {quote(refusal, credential)}"
         return Problem(Kind.RATE_LIMITED, what, remedy=f"Try again {when}", retryable=True)
-    if credential.method == QWEN_OAUTH:
-        what = f"{host(credential)} rejected the Qwen sign-in: {quote(refusal, credential)}"
-        return Problem(Kind.KEY_REJECTED, what, remedy="Sign in again, or switch", actions=[SIGN_IN, SWITCH])
+    if is_sign_in(credential.method):
+        whose = "Qwen sign-in" if credential.method == QWEN_OAUTH else f"sign-in {credential.method}"
+        what = f"{host(credential)} rejected the {whose}: {quote(refusal, credential)}"
+        actions = [sign_in_again(credential.method), SWITCH]
+        return Problem(Kind.KEY_REJECTED, what, remedy="Sign in again, or switch", actions=actions)
     return key_rejected(refusal, credential)
 
 

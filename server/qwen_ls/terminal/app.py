@@ -64,7 +64,8 @@ def run_command(argv: list[str], compose: Compose, stop: Stop, output: Output) -
     except SystemExit:  # --help and --version have been answered
         return 0
     headless = is_headless()
-    person = Person(output, None if headless or not is_terminal(sys.stderr) else stop.read_line)
+    read_line = None if headless or not is_terminal(sys.stderr) else stop.read_line
+    person = Person(output, read_line, stop.read_secret)
     may_mix = options.trust_project or os.environ.get(TRUST_VARIABLE) == "1"
     place = Place(folder, headless=headless, terminal=True, may_mix=may_mix)
     return run_until_stopped(perform(options, place, compose, output, person), stop)

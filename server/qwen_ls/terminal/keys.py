@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,18 +21,11 @@ if TYPE_CHECKING:
 
     from qwen_ls.terminal.verbs import Run
 
-MAX_KEY_INPUT = 8 * 1024  # characters
-
 
 def read_key(run: Run) -> Secret:
     """The key: typed unseen at a terminal, else from standard input; never an argument, which others see."""
-    if sys.stdin.isatty():
-        try:
-            text = getpass.getpass("API key (not shown): ", stream=sys.stderr)
-        except EOFError:
-            text = ""
-    else:
-        text = sys.stdin.read(MAX_KEY_INPUT)
+    nobody_types = run.place.headless and sys.stdin.isatty()
+    text = "" if nobody_types else run.person.read_secret()
     if not text.strip():
         remedy = "Type it at the question, or pipe it in: qwen-ls keys set < FILE"
         raise Problem(Kind.KEY_REJECTED, "No key was given", remedy=remedy)

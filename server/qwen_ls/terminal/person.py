@@ -20,10 +20,14 @@ MOST_TRIES = 3  # at one question
 
 @attrs.frozen
 class Person:
-    """`read_line` blocks for one line of standard input, empty at its end; None: nobody can be asked."""
+    """`read_line` blocks for one line of standard input, empty at its end; None: nobody can be asked.
+
+    `read_secret` blocks for a secret, typed or piped in, empty if there is none.
+    """
 
     output: Output
     read_line: Callable[[], str] | None
+    read_secret: Callable[[], str] = str
 
     async def show_code(self, login_id: str, method: str, authorization: DeviceAuthorization) -> bool:  # noqa: ARG002 - the port's
         """Show where to go and what to enter; a terminal starts no browser."""

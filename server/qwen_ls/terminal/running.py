@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 BY_SIGNAL = 128  # a shell's exit status of a command that signal n ended is 128 + n
 WORKERS = "qwen-ls-worker"
+MOST_SECRET = 8 * 1024  # characters
 GRACE = 0.5  # seconds for a worker to finish what it does
 
 
@@ -58,11 +60,27 @@ class Stop:
             self._loop, self._task = before
 
     def read_line(self) -> str:
-        """One line of standard input, read here and now: nothing else is going on while a person thinks."""
+        """One line of standard input."""
+        with self.interrupting():
+            return sys.stdin.readline()
+
+    def read_secret(self) -> str:
+        """What is typed unseen at a terminal, empty at its end; else all of standard input, up to 8 KiB."""
+        with self.interrupting():
+            if not sys.stdin.isatty():
+                return sys.stdin.read(MOST_SECRET)
+            try:
+                return getpass.getpass("API key (not shown): ", stream=sys.stderr)
+            except EOFError:
+                return ""
+
+    @contextlib.contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Inside the block input is read here and now: nothing else is going on while a person thinks."""
         with self.cancelling(asyncio.get_running_loop(), None):
             if self.number is not None:  # it came while the question was being put
                 raise KeyboardInterrupt
-            return sys.stdin.readline()
+            yield
 
 
 def run_until_stopped(work: Coroutine[Any, Any, int], stop: Stop) -> int:

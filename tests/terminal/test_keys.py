@@ -1,0 +1,193 @@
+"""`qwen-ls keys`: a key piped in or typed unseen, listed by fingerprint, kept only by whoever may."""
+
+from __future__ import annotations
+
+import json
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from canary import canary
+from sweep import files_below, sweep
+from terminal.shell import Done, Shell, write
+
+if TYPE_CHECKING:
+    from provider import RunningProvider
+
+KEY, OTHER = canary("terminal/test_keys: a key"), canary("terminal/test_keys: another")
+MODEL = "model-of-the-key"
+
+
+def allow_plaintext(shell: Shell) -> None:
+    """The user's word that keys may lie in a plain file."""
+    path = shell.home / ".config/qwen-ls/settings.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"allowPlaintextKeys": True}))
+
+
+def setting(provider: RunningProvider, *more: str) -> list[str]:
+    """`keys set` for the provider."""
+    return ["keys", "set", "--base-url", provider.v1, "--model", MODEL, *more]
+
+
+def is_unseen(shell: Shell, *runs: Done, but: tuple[str, ...] = ()) -> None:
+    """Neither output nor file holds a key."""
+    places = {f"run {number}": (run.out + run.err).encode() for number, run in enumerate(runs)}
+    places |= dict(files_below(shell.home.parent, but=but))
+    assert sweep(places, {KEY: "the key", OTHER: "the other"}) == []
+
+
+async def bearers(provider: RunningProvider) -> list[str]:
+    """The keys that chat requests came with."""
+    return [entry["authorization"].removeprefix("Bearer ") for entry in await provider.log("chat")]
+
+
+async def test_a_piped_key_is_kept_across_processes(shell: Shell, provider: RunningProvider) -> None:
+    """With the user's leave for a plain file: set, listed, used, removed, each in a process of its own."""
+    allow_plaintext(shell)
+    await provider.configure(keys=[KEY], reply="Fine.")
+    done = await shell.run(*setting(provider), stdin=f"{KEY}\n".encode())
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"The key …{KEY[-4:]} is stored for you, in every folder in a plain file")
+    file = shell.home / ".local/state/qwen-ls/keys.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    plain = await shell.run("keys", "list")
+    assert plain.out == f"* …{KEY[-4:]}  custom  {provider.v1}  for the user  (file)\n"
+    (entry,) = (await shell.run("keys", "list", "--json")).json["keys"]
+    assert (entry["fingerprint"], entry["target"], entry["keptIn"]) == (f"…{KEY[-4:]}", "user", "file")
+    chat = await shell.run("chat", "hi")
+    assert (chat.code, chat.out) == (0, "Fine.\n")
+    assert (await bearers(provider))[-1] == KEY
+    is_unseen(shell, done, plain, chat, but=("keys.json",))
+    gone = await shell.run("keys", "remove")
+    assert (gone.code, gone.out) == (0, "Forgot the key stored for the user (file)\n")
+    assert (await shell.run("keys", "list")).out == "No key is stored\n"
+    assert (await shell.run("chat", "hi")).code == 1
+    is_unseen(shell, gone)
+
+
+async def test_a_typed_key_is_not_shown(shell: Shell, provider: RunningProvider) -> None:
+    """At a terminal it is asked for, and what is typed does not appear."""
+    allow_plaintext(shell)
+    await provider.configure(keys=[KEY])
+    async with shell.at_terminal(*setting(provider)) as terminal:
+        await terminal.wait_for("API key (not shown): ")
+        terminal.type(f"{KEY}\n")
+        done = await terminal.end()
+    assert (done.code, done.out.startswith(f"The key …{KEY[-4:]} is stored")) == (0, True)
+    is_unseen(shell, done, but=("keys.json",))
+
+
+async def test_typing_can_be_interrupted(shell: Shell, provider: RunningProvider) -> None:
+    """Ctrl-C at the question ends with 130, and nothing is stored."""
+    allow_plaintext(shell)
+    async with shell.at_terminal(*setting(provider)) as terminal:
+        await terminal.wait_for("API key (not shown): ")
+        terminal.type("\x03")
+        done = await terminal.end()
+    assert (done.code, done.out) == (130, "")
+    assert "Traceback" not in done.err
+    assert (await shell.run("keys", "list")).out == "No key is stored\n"
+
+
+async def test_in_ci_nobody_is_asked(shell: Shell, provider: RunningProvider) -> None:
+    """A terminal that a CI system made types nothing."""
+    async with shell.at_terminal(*setting(provider), env={"CI": "true"}) as terminal:
+        done = await terminal.end()
+    assert (done.code, done.out) == (1, "")
+    assert "No key was given" in done.err
+
+
+async def test_without_a_keyring_nothing_is_stored(shell: Shell, provider: RunningProvider) -> None:
+    """One line says why and what to do; exit 1."""
+    await provider.configure(keys=[KEY])
+    done = await shell.run(*setting(provider), stdin=KEY.encode())
+    assert (done.code, done.out) == (1, "")
+    assert done.complaint.startswith("qwen-ls: The key was not stored: ")
+    assert "allowPlaintextKeys" in done.complaint
+    assert (await shell.run("keys", "list")).out == "No key is stored\n"
+    is_unseen(shell, done)
+
+
+async def test_a_key_without_a_keeper_takes_nothing_away(shell: Shell, provider: RunningProvider) -> None:
+    """A key that was stored before, while a file was allowed, is still there when it is allowed again."""
+    allow_plaintext(shell)
+    await provider.configure(keys=[KEY, OTHER])
+    assert (await shell.run(*setting(provider), stdin=KEY.encode())).code == 0
+    (shell.home / ".config/qwen-ls/settings.json").write_text("{}")
+    assert (await shell.run(*setting(provider), stdin=OTHER.encode())).code == 1
+    (shell.home / ".config/qwen-ls/settings.json").write_text('{"allowPlaintextKeys": true}')
+    assert (await shell.run("chat", "hi")).code == 0
+    assert (await bearers(provider))[-1] == KEY
+
+
+async def test_a_rejected_key_is_not_stored(shell: Shell, provider: RunningProvider) -> None:
+    """The provider's refusal in one line; exit 1."""
+    allow_plaintext(shell)
+    await provider.configure(keys=[KEY])
+    done = await shell.run(*setting(provider), stdin=OTHER.encode())
+    assert (done.code, done.out) == (1, "")
+    assert f"…{OTHER[-4:]}" in done.complaint
+    assert (await shell.run("keys", "list", "--json")).json == {"keys": []}
+    is_unseen(shell, done)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "two words", "ключ"], ids=["none", "blank", "blanks in it", "no ASCII"]
+)
+async def test_what_is_no_key(shell: Shell, provider: RunningProvider, text: str) -> None:
+    """One line with what to do, exit 1; the provider is not asked."""
+    seen = len(await provider.log())
+    done = await shell.run(*setting(provider), stdin=text.encode())
+    assert (done.code, done.out) == (1, "")
+    assert "key" in done.complaint
+    assert len(await provider.log()) == seen
+
+
+async def test_an_argument_is_no_way_to_give_a_key(shell: Shell) -> None:
+    """Others see a process's arguments: wrong usage, and the key is not repeated."""
+    done = await shell.run("keys", "set", KEY)
+    assert (done.code, done.out) == (2, "")
+    is_unseen(shell, done)
+
+
+async def test_a_folders_key_is_for_that_folder(shell: Shell, provider: RunningProvider) -> None:
+    """`--folder` stores it there; other folders do not see it; it beats the environment."""
+    allow_plaintext(shell)
+    await provider.configure(keys=[KEY, OTHER])
+    here = ["--folder", str(shell.folder), "--target", "workspaceFolder"]
+    done = await shell.run(*setting(provider, *here), stdin=KEY.encode())
+    assert (done.code, "for this workspace folder" in done.out) == (0, True)
+    write(shell.home / ".env", OPENAI_API_KEY=OTHER, OPENAI_BASE_URL=provider.v1, OPENAI_MODEL="m")
+    async with shell.at_terminal("chat", "hi", "--folder", str(shell.folder)) as terminal:
+        assert (await terminal.end()).code == 0
+    assert (await bearers(provider))[-1] == KEY
+    elsewhere = shell.folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    assert (await shell.run("chat", "hi", "--folder", str(elsewhere))).code == 0
+    assert (await bearers(provider))[-1] == OTHER
+    removed = await shell.run("keys", "remove", "--folder", str(shell.folder))
+    assert (removed.code, removed.out) == (0, f"Forgot the key stored for {shell.folder} (file)\n")
+
+
+async def test_two_providers_keys(shell: Shell, provider: RunningProvider) -> None:
+    """The one stored last signs and is starred; `--provider` removes the one that is meant."""
+    allow_plaintext(shell)
+    await provider.configure(keys=[KEY, OTHER])
+    await shell.run(*setting(provider, "--provider", "ollama"), stdin=KEY.encode())
+    await shell.run(*setting(provider, "--provider", "vllm"), stdin=OTHER.encode())
+    lines = (await shell.run("keys", "list")).out.splitlines()
+    assert sorted(line.split()[:-4] for line in lines) == sorted(
+        [[f"…{KEY[-4:]}", "ollama", provider.v1], ["*", f"…{OTHER[-4:]}", "vllm", provider.v1]]
+    )
+    assert (await shell.run("keys", "remove", "--provider", "ollama")).code == 0
+    (entry,) = (await shell.run("keys", "list", "--json")).json["keys"]
+    assert (entry["provider"], entry["active"]) == ("vllm", True)
+
+
+async def test_removing_what_is_not_there(shell: Shell) -> None:
+    """One line, exit 1."""
+    done = await shell.run("keys", "remove")
+    assert (done.code, done.out) == (1, "")
+    assert "keys list" in done.complaint

@@ -55,6 +55,8 @@ def ignore(folder: Path) -> bool:
     if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return True
     path = folder / ".gitignore"
+    if path.is_symlink():  # git does not read it, and what it points to may be anything
+        return False
     data = read_regular(path, MAX_IGNORE_BYTES) or b""
     if len(data) > MAX_IGNORE_BYTES:
         return False

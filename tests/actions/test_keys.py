@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from actions.fakes import START, FakeClock
+from actions.fakes import START, FakeCache, FakeClock, FakeState, ports_of
 from canary import canary
 from qwen_ls.actions.keys import TRY_AGAIN_AFTER, Keys
+from qwen_ls.actions.ports import Place
+from qwen_ls.actions.resolve import stand
+from qwen_ls.core.credentials import QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.secret import Secret
 from qwen_ls.core.stored import FOLDER, USER, StoredKey, encode_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from qwen_ls.core.ladder import Resolution
 
 FIRST, SECOND = Secret(canary("test_keys: first")), Secret(canary("test_keys: second"))
 HERE = "/work/here"
@@ -81,6 +86,17 @@ class Index:
     async def drop_key(self, name: str) -> None:
         """Take one out."""
         self.rows.pop(name, None)
+
+
+@attrs.define
+class Chosen(FakeState):
+    """A state with choices and an index."""
+
+    rows: dict[str, StoredKey] = attrs.field(factory=dict)
+
+    async def keys(self) -> Mapping[str, StoredKey]:
+        """The index."""
+        return self.rows
 
 
 @attrs.define
@@ -321,3 +337,39 @@ async def test_the_clients_word_is_taken_back_at_start(bench: Bench) -> None:
     assert found is not None
     assert (found.secret, found.entry.kept_in) == (FIRST, "client")
     assert (bench.ring.reads, bench.index.rows) == ([], {})
+
+
+async def resolved(bench: Bench, chosen: str | None = None, **process: str) -> Resolution:
+    """Where a new process stands, with a method chosen by the user and with variables."""
+    state = Chosen(rows=bench.index.rows, choices={None: chosen})
+    ports = ports_of(state=state, keys=bench.process(), process=process, oauth_cache=FakeCache())
+    return (await stand(ports, Place(HERE))).resolution
+
+
+@pytest.mark.parametrize("kind", [Kind.KEYRING_LOCKED, Kind.KEYRING_UNAVAILABLE])
+async def test_a_keyring_that_will_not_open_is_what_the_status_names(bench: Bench, kind: Kind) -> None:
+    """Where nothing else signs: its kind, its remedy, and whose key it keeps, in the one line."""
+    await keep(bench.process(), FIRST)
+    bench.ring.problem = Problem(kind, "It is shut", remedy="Open it", retryable=True)
+    problem = (await resolved(bench)).problem
+    assert problem is not None
+    assert (problem.kind, problem.remedy, problem.retryable) == (kind, "Open it", True)
+    assert problem.message == f"The key stored for {HERE} (keyring) cannot be read: It is shut. Open it"
+
+
+async def test_a_keyring_that_will_not_open_lets_others_go_on(bench: Bench) -> None:
+    """With a key in the environment that one signs, and the ladder says why the stored one does not."""
+    await keep(bench.process(), FIRST)
+    bench.ring.problem = LOCKED
+    resolution = await resolved(bench, OPENAI_API_KEY=SECOND.reveal())
+    assert resolution.require().claim.secret == SECOND
+    assert "locked" in resolution.rungs[0].why
+
+
+async def test_signed_out_by_choice_is_not_the_keyrings_fault(bench: Bench) -> None:
+    """Who has chosen another method reads about that one."""
+    await keep(bench.process(), FIRST)
+    bench.ring.problem = LOCKED
+    problem = (await resolved(bench, QWEN_OAUTH)).problem
+    assert problem is not None
+    assert problem.kind is Kind.SIGNED_OUT

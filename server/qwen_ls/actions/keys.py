@@ -151,7 +151,7 @@ class Keys:
         try:
             value = await self._value(entry)
         except Problem as problem:
-            return FoundKey(entry, problem=problem.message)
+            return FoundKey(entry, problem=problem.message, kept_away=problem)
         if value is None:
             return FoundKey(entry, problem="its keeper no longer has it; set it again")
         parsed = parse_value(value, entry)

@@ -97,11 +97,15 @@ class Credential:
 
 @attrs.frozen
 class FoundKey:
-    """A stored key as found: its entry, and its secret or the problem of whoever keeps it."""
+    """A stored key as found: its entry, and its secret or what is wrong with it.
+
+    `kept_away` is the problem of a keyring that would not give it.
+    """
 
     entry: StoredKey
     secret: Secret | None = None
     problem: str | None = None
+    kept_away: Problem | None = None
 
 
 @attrs.frozen

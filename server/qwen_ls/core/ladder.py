@@ -141,6 +141,8 @@ def signed_out(facts: Facts, method: str | None, chosen_by: ChosenBy, rungs: Seq
             remedy="Make it a readable file, remove it, or switch to another method",
             actions=[SWITCH],
         )
+    if (kept_away := key_kept_away(facts)) is not None and method in {None, API_KEY}:
+        return kept_away
     signed_in = next((r for r in rungs if r.method == method and is_sign_in(r.method)), None)
     if signed_in is not None:
         what = f"Signed out of {method}, the method chosen for this {chosen_by.value}: {signed_in.why}"
@@ -154,6 +156,17 @@ def signed_out(facts: Facts, method: str | None, chosen_by: ChosenBy, rungs: Seq
         )
     broken = (r for r in rungs if r.outcome is Outcome.UNUSABLE and method in {None, r.method})
     return nothing_found(facts, method, chosen_by, next(broken, None))
+
+
+def key_kept_away(facts: Facts) -> Problem | None:
+    """The keyring's own problem, for the first stored key that it would not give."""
+    for found in (facts.folder_key, facts.user_key):
+        if found is not None and (problem := found.kept_away) is not None:
+            why = problem.message.removesuffix(f". {problem.remedy}")
+            what = f"The {found.entry} cannot be read: {why}"
+            retryable = problem.retryable
+            return Problem(problem.kind, what, remedy=problem.remedy, retryable=retryable, actions=[SWITCH])
+    return None
 
 
 def nothing_found(facts: Facts, method: str | None, chosen_by: ChosenBy, unusable: Rung | None) -> Problem:

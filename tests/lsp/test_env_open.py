@@ -150,6 +150,7 @@ async def test_without_a_folder_it_is_the_homes(scene: Scene) -> None:
     file = scene.home / ".qwen" / ".env"
     assert (result["file"], result["created"], result["ignored"]) == (str(file), True, True)
     assert mode(file) == 0o600
+    assert [p.name for p in file.parent.iterdir()] == [".env"]
     assert not (scene.home / ".gitignore").exists()
 
 

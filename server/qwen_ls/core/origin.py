@@ -256,8 +256,9 @@ class ConsentNeeded(Problem):
             Kind.UNTRUSTED_ORIGIN,
             what,
             where=key.file,
-            remedy="Answer the question, or put the key and its base URL into the same place; "
-            "in a terminal: --trust-project or QWEN_LS_TRUST_PROJECT=1",
+            remedy="Answer the question, or say yes by qwen.trust.allow, in a terminal "
+            "`qwen-ls trust allow`, --trust-project or QWEN_LS_TRUST_PROJECT=1; "
+            "or put the key and its base URL into the same place",
             actions=[Action("Explain", "qwen.auth.explain")],
         )
         self.key = key
@@ -343,7 +344,7 @@ def require_consent(claim: Claim, base: BaseUrl, policy: Policy, *, mixed: bool)
             what + ", as you decided",
             where=key.file,
             remedy="Change the base URL, or put the key and its base URL into the same place; "
-            "to be asked again, remove the answer from state.json",
+            "to be asked again: qwen.trust.forget, in a terminal `qwen-ls trust forget`",
         )
     named = f"{claim.base_url.source} names {base.origin} as base URL"
     whose = f"the key {shown} from {claim.source}" if mixed else f"that file's key {shown} and your messages"

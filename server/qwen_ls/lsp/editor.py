@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qwen_ls.core.oauth.device import DeviceAuthorization
-    from qwen_ls.core.origin import ConsentNeeded
+    from qwen_ls.core.origin import ConsentKey, ConsentNeeded
     from qwen_ls.lsp.rpc import Protocol
 
 QUESTION_TIMEOUT = 120.0  # seconds for a human to answer
@@ -59,6 +59,14 @@ class Progress:
 
 
 @attrs.define(eq=False)
+class Question:
+    """An open consent question, and how many requests wait for its answer; taken back with the last."""
+
+    task: asyncio.Task[Decision | None]
+    waiting: int = 0
+
+
+@attrs.define(eq=False)
 class Editor:
     """The client, as far as it can be asked. Fits the Human port of the actions."""
 
@@ -67,6 +75,7 @@ class Editor:
     ours: contract.ClientCapabilities
     cancels: dict[str | int, Callable[[], object]] = attrs.field(factory=dict)
     logins: dict[str, Progress] = attrs.field(factory=dict)
+    _questions: dict[ConsentKey, Question] = attrs.field(factory=dict)
 
     # --- questions --------------------------------------------------------------------------------
 
@@ -87,7 +96,22 @@ class Editor:
         return title if title in titles else None
 
     async def consent(self, need: ConsentNeeded) -> Decision | None:
-        """Ask whether a key may go where a file says."""
+        """Ask whether a key may go where a file says; requests that need the same answer share it."""
+        question = self._questions.get(need.key)
+        if question is None:
+            question = self._questions[need.key] = Question(asyncio.create_task(self._consent(need)))
+        question.waiting += 1
+        try:
+            return await asyncio.shield(
+                question.task
+            )  # who is stopped meanwhile does not speak for the others
+        finally:
+            question.waiting -= 1
+            if not question.waiting:
+                del self._questions[need.key]
+                question.task.cancel()
+
+    async def _consent(self, need: ConsentNeeded) -> Decision | None:
         host = need.key.base_url.partition("://")[2].partition("/")[0]
         send = f"Send my key to {host}" if need.mixed else f"Send to {host}"
         answers = {USE_FILE: Decision.FILE} if need.file_has_pair else {}

@@ -178,45 +178,30 @@ async def check(ports: Ports, signed: Signed) -> bool:
     True when it was accepted (a 400 about parameters is an acceptance), False when there was no
     answer to judge by. Raises Problem when it was rejected.
     """
-    if signed.credential.provider.id == OPENROUTER:
-        return await check_key(ports, signed)
     try:
-        model = await model_of(ports, signed, None)
-        body = encode_request([Message(Role.USER, "hi")], model, stream=False, max_tokens=1)
-        exchange = await send(ports, signed, "POST", "/chat/completions", body)
+        return await is_accepted(ports, signed)
     except Problem as problem:
         if problem.retryable:
             return False
         raise
+
+
+async def is_accepted(ports: Ports, signed: Signed) -> bool:
+    """True, or the problem that the provider's answer means. OpenRouter tells about a key by itself."""
+    if signed.credential.provider.id == OPENROUTER:
+        model = None
+        exchange = await send(ports, signed, "GET", "/key")
+    else:
+        model = await model_of(ports, signed, None)
+        body = encode_request([Message(Role.USER, "hi")], model, stream=False, max_tokens=1)
+        exchange = await send(ports, signed, "POST", "/chat/completions", body)
     try:
         is_page = "html" in exchange.headers.get("content-type", "")
         if not is_page and (exchange.status in ACCEPTED or exchange.status in ACCEPTED_FORMS):
             return True
-        rejection = await refuse(ports, exchange, signed.credential, model)
+        raise await refuse(ports, exchange, signed.credential, model)
     finally:
         await exchange.aclose()
-    if rejection.retryable:
-        return False
-    raise rejection
-
-
-async def check_key(ports: Ports, signed: Signed) -> bool:
-    """The same by OpenRouter's own answer about a key, which costs nothing."""
-    try:
-        exchange = await send(ports, signed, "GET", "/key")
-    except Problem as problem:
-        if problem.retryable:
-            return False
-        raise
-    try:
-        if exchange.status in ACCEPTED:
-            return True
-        rejection = await refuse(ports, exchange, signed.credential, None)
-    finally:
-        await exchange.aclose()
-    if rejection.retryable:
-        return False
-    raise rejection
 
 
 def quota(ports: Ports, standing: Standing) -> Quota | None:

@@ -29,6 +29,11 @@ PACE = 0.02  # seconds that a request with the token takes, about
 GRACE = 15  # seconds to reach what is enough on a busy machine
 
 
+def is_there(path: str) -> bool:
+    """Whether there is such a file."""
+    return os.path.lexists(path)
+
+
 async def race(ports: Ports, seconds: float, early: float, enough: str) -> dict[str, Any]:
     """Ask for a token until the time is up; how often, how long at most, and which errors came."""
     tokens = Accounts(ports).of(QWEN_OAUTH)
@@ -36,7 +41,7 @@ async def race(ports: Ports, seconds: float, early: float, enough: str) -> dict[
     seen: Secret | None = None
     since = 0.0
     end = time.monotonic() + seconds
-    while (started := time.monotonic()) < end or (not os.path.lexists(enough) and started < end + GRACE):
+    while (started := time.monotonic()) < end or (not is_there(enough) and started < end + GRACE):
         rejected = seen if seen is not None and started - since > early else None
         try:
             token = await tokens.fresh(rejected)

@@ -1,19 +1,31 @@
-"""Private files: written in one step, readable by their owner alone."""
+"""Private files: written in one step, readable by their owner alone.
+
+A writer that is killed may leave its temporary file, `NAME.tmp.PID.HEX`, behind. It holds a lock on it as
+long as it lives, so that whoever comes next can tell, also across containers, and sweeps it away.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
+import sys
+import time
 from typing import TYPE_CHECKING
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+ABANDONED_AFTER = 60.0  # seconds, where there are no locks to tell
+ON_WINDOWS = sys.platform == "win32"
 
 
 def make_private_folder(folder: Path) -> None:
@@ -27,23 +39,77 @@ def replace_private(path: Path, data: bytes) -> None:
     Whoever reads sees the old bytes or the new ones. Raises OSError, and then leaves no litter.
     """
     make_private_folder(path.parent)
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}.{secrets.token_hex(4)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, PRIVATE_FILE)
-    try:
+    sweep(path)
+    temporary, descriptor = open_temporary(path)
+    with contextlib.ExitStack() as opened:
+        opened.callback(os.close, descriptor)
         try:
             view = memoryview(data)
             while view:
                 view = view[os.write(descriptor, view) :]
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)  # noqa: PTH105 - the same call, named for what it does
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+            if ON_WINDOWS:
+                opened.close()  # nothing open can be renamed there
+            os.replace(temporary, path)  # noqa: PTH105 - the same call, named for what it does
+        except BaseException:
+            opened.close()
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
     sync_folder(path.parent)
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` for a moment; `sweep` removes what is left under it."""
+    return path.with_name(f"{path.name}.tmp.{os.getpid()}.{secrets.token_hex(4)}")
+
+
+def open_temporary(path: Path) -> tuple[Path, int]:
+    """A new file beside `path`, open and locked, so that nobody takes it for a dead writer's."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    while True:
+        temporary = temporary_name(path)
+        descriptor = os.open(temporary, flags, PRIVATE_FILE)
+        if claim(descriptor) is not False and os.fstat(descriptor).st_nlink:
+            return temporary, descriptor
+        os.close(descriptor)  # it was swept away before it was locked
+
+
+def claim(descriptor: int) -> bool | None:
+    """Lock a temporary file; False if somebody else has, None where files cannot be locked."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return None
+        return True
+    return None
+
+
+def sweep(path: Path) -> None:
+    """Remove the temporary files that dead writers of `path` left, as far as that can be done."""
+    pattern = re.compile(re.escape(path.name) + r"\.tmp\.[0-9]+\.[0-9a-f]{8}")
+    with contextlib.suppress(OSError):
+        for name in filter(pattern.fullmatch, os.listdir(path.parent)):  # noqa: PTH208 - names are all it needs
+            with contextlib.suppress(OSError):
+                remove_abandoned(path.with_name(name))
+
+
+def remove_abandoned(temporary: Path) -> None:
+    """Remove one unless its writer holds it; where that cannot be told, if it is old. Raises OSError."""
+    is_old = time.time() - temporary.lstat().st_mtime > ABANDONED_AFTER
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(temporary, flags)
+    try:
+        claimed = claim(descriptor)
+        if claimed:
+            temporary.unlink()  # under the lock, so that a writer that comes to lock it sees that it has gone
+    finally:
+        os.close(descriptor)
+    if claimed is None and is_old:
+        temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:

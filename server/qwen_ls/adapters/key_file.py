@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from filelock import FileLock
 
-from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private
+from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private, sweep
 from qwen_ls.adapters.qwen_cache import in_thread
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class PlainKeyFile:
         await in_thread(partial(self._change, name, None))
 
     def _load(self) -> dict[str, Any]:
+        sweep(self.path)
         try:
             fields = json.loads(read_regular(self.path, MAX_BYTES) or b"{}")
         except (OSError, ValueError, RecursionError):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 from filelock import FileLock, Timeout
 
-from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private
+from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private, sweep, temporary_name
 from qwen_ls.core.oauth.token import MAX_CACHE_BYTES, CachedToken, Token, encode_cache, parse_cache
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CACHE_NAME = "oauth_creds.json"
 LOCK_NAME = "oauth_creds.lock"
 STALE_AFTER = 35.0  # seconds, Qwen Code 0.24
+EMPTY_AFTER = 1.0  # seconds: whoever makes a lock writes its uuid at once, or was killed before
 WAIT_AT_MOST = 40.0  # seconds: longer than a stale lock stands
 POLL = 0.02  # seconds between attempts
 MAX_LOCK_BYTES = 256
@@ -41,6 +42,7 @@ class QwenCache:
 
     folder: Path
     state_folder: Path
+    _is_swept: bool = attrs.field(default=False, init=False)
 
     @property
     def path(self) -> Path:
@@ -79,6 +81,10 @@ class QwenCache:
 
     def _read(self) -> CachedToken:
         path = str(self.path)
+        if not self._is_swept:
+            sweep(self.path)
+            sweep(self._inner)
+            self._is_swept = True
         try:
             data = read_regular(self.path, MAX_CACHE_BYTES)
             written_at = self.path.stat().st_mtime if data is not None else 0.0
@@ -123,26 +129,29 @@ class QwenCache:
         """Rename a lock away if it is stale by age, or one that a dead run of ours left."""
         try:
             age = time.time() - self._inner.lstat().st_mtime
-            holder = read_regular(self._inner, MAX_LOCK_BYTES) or b""
         except OSError:
             return
-        if not 0 <= age <= STALE_AFTER or (holder and holder == self._last_made()):
-            gone = self._inner.with_name(f"{LOCK_NAME}.stale.{uuid.uuid4()}")
+        holder = content_of(self._inner)
+        is_dead = holder == content_of(self._last) if holder else holder == b"" and age > EMPTY_AFTER
+        if is_dead or not 0 <= age <= STALE_AFTER:
+            gone = temporary_name(self._inner)
             with contextlib.suppress(OSError):
                 self._inner.rename(gone)
-                gone.unlink()
-
-    def _last_made(self) -> bytes:
-        try:
-            return read_regular(self._last, MAX_LOCK_BYTES) or b""
-        except OSError:
-            return b""
+                gone.rmdir() if gone.is_dir() and not gone.is_symlink() else gone.unlink()
 
     def _drop_inner(self, mine: str) -> None:
         """Remove the inner lock if it is still the one we made: Qwen Code may have removed it."""
         with contextlib.suppress(OSError):
             if read_regular(self._inner, MAX_LOCK_BYTES) == mine.encode("ascii"):
                 self._inner.unlink()
+
+
+def content_of(lock: Path) -> bytes | None:
+    """What a lock file says; None if it is no file, or cannot be read."""
+    try:
+        return read_regular(lock, MAX_LOCK_BYTES)
+    except OSError:
+        return None
 
 
 def write_private(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from filelock import FileLock
 
-from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private
+from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private, sweep
 from qwen_ls.adapters.qwen_cache import in_thread
 from qwen_ls.core.origin import ConsentKey, Decision
 from qwen_ls.core.stored import StoredKey, encode_index, parse_index
@@ -94,6 +94,8 @@ class StateFile:
 
     def _load(self) -> dict[str, Any]:
         """The file's object; a file that is none of ours counts as empty and is kept until it is replaced."""
+        if self._cache is None:
+            sweep(self.path)
         try:
             status = self.path.stat()
             signature = (status.st_ino, status.st_size, status.st_mtime_ns)

@@ -350,6 +350,23 @@ async def test_a_shell_and_an_editor_share_the_answers(scene: Scene, second: Pro
     assert len(second.log) == before
 
 
+async def test_a_yes_at_a_shell_is_for_the_editor_too(
+    scene: Scene, second: Provider, elsewhere: RawServer
+) -> None:
+    """What a shell itself needs no answer for is remembered when it gives one."""
+    mixed = scene.folder("mixed", url_of(second))
+    variables = {"OPENAI_API_KEY": KEY, "QWEN_LS_TRUST_PROJECT": "1"}
+    assert (await Shell(scene.home, mixed).run("trust", "allow", env=variables)).code == 0
+    pair = scene.folder("pair", scene.pair(FILE_KEY, base_url=f"{ELSEWHERE}/v1"))
+    settings = {"HTTP_PROXY": scene.env["HTTP_PROXY"]}
+    assert (await Shell(scene.home, pair).run("trust", "allow", env=settings)).code == 0
+    mixing, pairing = await start(scene, mixed), await scene.start(pair)
+    for client in (mixing, pairing):
+        await chat(client)
+        assert questions(client) == []
+    assert (bearers(second), bearers(elsewhere)) == ({KEY}, {FILE_KEY})
+
+
 async def test_a_shell_says_where_there_is_nothing_to_allow(scene: Scene) -> None:
     """One line and exit code 1, signed out and with a key that needs no answer."""
     shell = Shell(scene.home, scene.folder())

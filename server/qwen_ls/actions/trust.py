@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from qwen_ls.actions.resolve import stand, state_unwritable
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision, authorize, consent_key, parse_base_url
@@ -19,11 +21,12 @@ SEND_PATH = "/chat/completions"
 async def decide(ports: Ports, place: Place, decision: Decision) -> str:
     """Answer the question that this place's next request would ask. Raises Problem where there is none.
 
-    Returns what was decided, in one line.
+    Returns what was decided, in one line. The answer is for every face, so what a shell is allowed without
+    one does not count.
     """
     standing = await stand(ports, place)
     credential = standing.resolution.require()
-    claim, policy = credential.claim, standing.policy
+    claim, policy = credential.claim, attrs.evolve(standing.policy, terminal=False, may_mix=False)
     try:
         authorize(claim, credential.base_url + SEND_PATH, policy)
     except ConsentNeeded as need:

@@ -102,9 +102,7 @@ class Editor:
             question = self._questions[need.key] = Question(asyncio.create_task(self._consent(need)))
         question.waiting += 1
         try:
-            return await asyncio.shield(
-                question.task
-            )  # who is stopped meanwhile does not speak for the others
+            return await asyncio.shield(question.task)  # a message that is stopped leaves it to the others
         finally:
             question.waiting -= 1
             if not question.waiting:

@@ -112,6 +112,18 @@ async def test_login_by_key(scene: Scene, twin: bool) -> None:  # noqa: FBT001 -
     assert bearers(scene)[-1] == KEY
 
 
+async def test_login_by_key_for_the_user(scene: Scene) -> None:
+    """Key and choice are the user's: another folder has them too."""
+    scene.provider.configure(keys=[KEY])
+    one, two = scene.folder("one"), scene.folder("two")
+    client = await scene.start(one, two)
+    argument = {"method": "api-key", "keyFile": hand_over(client, KEY), "target": "user", **own(scene)}
+    await client.command("qwen.auth.login", uri=uri(one), **argument)
+    assert (await client.command("qwen.auth.status", uri=uri(two)))["chosenBy"] == "user"
+    await chat(client, uri=uri(two))
+    assert bearers(scene)[-1] == KEY
+
+
 async def test_login_by_key_without_a_file(scene: Scene) -> None:
     """A client without our glue reads what it can do instead."""
     client = await scene.start(scene.folder())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from canary import canary
 from scene import chat
-from wire import RpcError, uri
+from wire import RpcError, environment, uri
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,3 +215,24 @@ async def test_a_linked_gitignore_is_left_alone(scene: Scene) -> None:
     assert (result["created"], result["ignored"]) == (True, False)
     assert "add it to .gitignore" in result["message"]
     assert target.read_text() == "precious\n"
+
+
+async def test_a_key_set_in_a_terminal_counts_in_a_running_server(scene: Scene) -> None:
+    """The other way for clients that hand over no key: the next message is signed with it."""
+    scene.provider.configure(keys=[KEY])
+    scene.settings(allowPlaintextKeys=True)
+    folder = scene.folder()
+    client = await scene.start(folder)
+    assert (await client.command("qwen.auth.status"))["signedIn"] is False
+    command = ["keys", "set", "--folder", ".", "--base-url", f"{scene.provider.base_url}/v1", "--model", "m"]
+    terminal = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "qwen_ls", *command),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=environment(scene.home),
+        cwd=folder,
+    )
+    out, _ = await terminal.communicate(KEY.encode())
+    assert b"is stored for this workspace folder" in out
+    await chat(client)
+    assert scene.requests("chat")[-1]["authorization"] == f"Bearer {KEY}"

@@ -191,3 +191,14 @@ async def test_removing_what_is_not_there(shell: Shell) -> None:
     done = await shell.run("keys", "remove")
     assert (done.code, done.out) == (1, "")
     assert "keys list" in done.complaint
+
+
+async def test_a_base_url_that_does_not_apply_is_told(shell: Shell, provider: RunningProvider) -> None:
+    """`status` says that a project's base URL does not apply to a stored key, and where it stands."""
+    allow_plaintext(shell)
+    await provider.configure(keys=[KEY])
+    assert (await shell.run(*setting(provider), stdin=KEY.encode())).code == 0
+    file = write(shell.folder / ".env", OPENAI_BASE_URL="https://elsewhere.example/v1")
+    status = await shell.run("status")
+    told = "OPENAI_BASE_URL is not used: the key stored for the user (file) goes to its own base URL only"
+    assert status.out.splitlines()[-1] == f"  {file}:1: {told}"

@@ -199,7 +199,8 @@ def describe(standing: Standing, message: str) -> str:
         lines.append(f"  method    {resolution.method} ({resolution.chosen_by.value})")
     if resolution.credential is not None:
         lines += values(resolution.credential)
-    lines += [f"  {p.file}:{p.line}: {p.text}" for p in standing.facts.environment.chain.problems]
+    problems = (*standing.facts.environment.chain.problems, *standing.resolution.notes)
+    lines += [f"  {p.file}:{p.line}: {p.text}" for p in problems]
     return "\n".join(one_line(line, len(line)) if i == 0 else line for i, line in enumerate(lines))
 
 

@@ -1,4 +1,4 @@
-"""User settings: each known one checked, a bad one named and left at its default, unknown ones passed over."""
+"""User settings: each known one checked, a bad one named and left at its default, unknown ones ignored."""
 
 from __future__ import annotations
 

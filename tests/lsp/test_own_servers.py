@@ -245,6 +245,23 @@ async def test_it_is_offered_where_a_method_is_asked_for(scene: Scene, corp: Pro
     assert {"Qwen account", CORP, "API key", "Cancel"} <= {a["title"] for a in asked["actions"]}
 
 
+async def test_signed_out_of_it_that_way_in_is_offered(scene: Scene, corp: Provider) -> None:
+    """A message offers the chosen server, not another, and goes on with its token."""
+    client = await start(scene, corp)
+    await client.command("qwen.auth.switch", method=CORP)
+    questions: list[Any] = []
+
+    def answer(params: Any) -> Any:
+        questions.append([action["title"] for action in params["actions"]])
+        return {"title": f"Sign in with {CORP}"}
+
+    client.on(ASK, answer)
+    client.on(SHOW, lambda _: {"success": True})
+    result = await client.command("qwen.chat.send", text="hello", model="coder-model", wait=True)
+    assert result["stopReason"] == "end_turn"
+    assert questions == [[f"Sign in with {CORP}", "Sign in with OpenRouter", "Not now"]]
+
+
 @pytest.mark.parametrize("command", [LOGIN, "qwen.auth.switch", "qwen.auth.logout"])
 async def test_an_unknown_name(scene: Scene, corp: Provider, command: str) -> None:
     """A server that no setting describes is refused, and the remedy lists those there are."""

@@ -9,9 +9,9 @@ import attrs
 from lsprotocol import types
 
 from qwen_ls import contract, payloads
+from qwen_ls.actions.browser_login import OPENROUTER
 from qwen_ls.actions.chat import uncancel
 from qwen_ls.core.chat import Message, Role, StopReason
-from qwen_ls.core.credentials import QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp.decode import invalid
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qwen_ls.lsp.session import Session, World
 
 EVERY = 0.016  # seconds between two deltas of a burst: a screen's frame
-SIGN_IN, NOT_NOW = "Sign in with Qwen", "Not now"
+LOGIN, NOT_NOW = "qwen.auth.login", "Not now"
 
 
 @attrs.define(eq=False)
@@ -150,10 +150,12 @@ class Conversation:
                 raise
             self.turn.over = False
             chats.turns[self.turn.id] = self.turn  # it can be stopped while the question stands
-            chosen = await editor.choose(problem.message, [SIGN_IN, NOT_NOW])
-            if chosen != SIGN_IN:
+            ways = {a.title: a.argument["method"] for a in problem.actions if a.command == LOGIN}
+            ways["Sign in with OpenRouter"] = OPENROUTER
+            chosen = await editor.choose(problem.message, [*ways, NOT_NOW])
+            if chosen not in ways:
                 raise
-        login = self.world.logins.start(QWEN_OAUTH, self.turn.place, None, editor)
+        login = self.world.logins.start(ways[chosen], self.turn.place, None, editor)
         await login.result()
         return await chats.run(self.turn, editor, self)
 

@@ -118,7 +118,10 @@ async def test_stop(talk: Talk, way: str, phase: str) -> None:
         assert reply["result"]["stopReason"] == "cancelled"
     streamed = await talk.ended(message.token)
     assert streamed.end["stopReason"] == "cancelled"
-    assert talk.client.progress(message.progress)[-1]["message"] == "Stopped"
+    shown = await talk.client.notified(  # in a frame of its own, behind the stream's
+        "$/progress", lambda p: p["token"] == message.progress and p["value"]["kind"] == "end"
+    )
+    assert shown["value"]["message"] == "Stopped"
     assert bool(streamed.text) == bool(expected)
     kept = [("user", message.text), ("assistant", streamed.text)] if streamed.text else []
     await talk.provider.configure(tokens=1)

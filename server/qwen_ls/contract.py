@@ -433,8 +433,6 @@ class Consent:
     """The file that named the base URL or the key."""
     base_url: str
     """Where the key would go."""
-    digest: str
-    """Tells keys apart: the beginning of a digest, no part of the key."""
     decision: DecisionName
     """`send` the key there, use the `file`'s own key and URL, or `deny`."""
 

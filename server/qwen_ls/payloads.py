@@ -206,8 +206,7 @@ def stored_keys(entries: Iterable[StoredKey], standing: Standing) -> contract.Ke
 def consents(answers: Iterable[tuple[ConsentKey, Decision]], message: str) -> contract.TrustResult:
     """Remembered answers."""
     found = [
-        contract.Consent(key.folder, key.file, key.base_url, key.key_digest, decision.value)
-        for key, decision in answers
+        contract.Consent(key.folder, key.file, key.base_url, decision.value) for key, decision in answers
     ]
     return contract.TrustResult(found, message)
 

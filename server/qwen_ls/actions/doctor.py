@@ -6,12 +6,15 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from qwen_ls.actions.resolve import stand
+from qwen_ls.core.errors import Problem
 from qwen_ls.core.intents import HttpRequest, Unreachable
+from qwen_ls.core.origin import authorize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qwen_ls.actions.ports import Place, Ports
+    from qwen_ls.actions.resolve import Standing
 
 
 async def doctor(ports: Ports, place: Place, door: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +30,7 @@ async def doctor(ports: Ports, place: Place, door: Mapping[str, Any]) -> dict[st
         "chosen by": resolution.chosen_by.value,
         "provider": credential.provider.label if credential else None,
         "base URL": credential.base_url if credential else None,
-        "base URL reachable": await reach(ports, credential.base_url) if credential else None,
+        "base URL reachable": await reach(ports, standing) if credential else None,
         "key": f"{credential.fingerprint or 'none'} ({credential.claim.source})" if credential else None,
         "problem": resolution.problem.message if resolution.problem else None,
         ".env file in force": chain.file,
@@ -42,8 +45,14 @@ async def doctor(ports: Ports, place: Place, door: Mapping[str, Any]) -> dict[st
     }
 
 
-async def reach(ports: Ports, base_url: str) -> str:
-    """Whether anything answers at a base URL; asked without a key."""
+async def reach(ports: Ports, standing: Standing) -> str:
+    """Whether anything answers at the base URL in force; asked without a key, and only where one may go."""
+    credential = standing.resolution.require()
+    base_url = credential.base_url
+    try:
+        authorize(credential.claim, base_url + "/models", standing.policy)
+    except Problem as problem:
+        return f"not tried: {problem.message}"
     try:
         exchange = await ports.http.open(
             HttpRequest("GET", base_url + "/models", {}), ports.settings.timeouts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import attrs
@@ -84,6 +85,7 @@ class Keys:
         index or the file cannot be written.
         """
         name = entry.name
+        before = (await self.entries()).get(name)
         try:
             kept = await self._place(entry, secret, client_keeps=client_keeps)
         except OSError as error:
@@ -100,7 +102,17 @@ class Keys:
                     await self.state.drop_key(name)
         except OSError as error:
             raise state_unwritable(error) from None
+        if before is not None and kept.keeper not in {before.kept_in, "session"}:
+            await self._drop_copy(before)
         return kept
+
+    async def _drop_copy(self, before: StoredKey) -> None:
+        """A key that has got a new keeper leaves no copy with the old one, as far as that can be reached."""
+        with contextlib.suppress(Problem, OSError):
+            if before.kept_in == "keyring":
+                await self.keyring.remove(before.name, patient=False)
+            elif before.kept_in == "file" and self.key_file is not None:
+                await self.key_file.remove(before.name)
 
     async def _place(self, entry: StoredKey, secret: Secret, *, client_keeps: bool) -> Kept:
         value = encode_value(entry, secret)
@@ -126,6 +138,8 @@ class Keys:
         self._read.pop(name, None)
         if entry.kept_in == "keyring":
             await self.keyring.remove(name, patient=True)
+        if entry.kept_in == "file" and self.key_file is None:
+            raise file_not_allowed()
         try:
             if entry.kept_in == "file" and self.key_file is not None:
                 await self.key_file.remove(name)
@@ -161,6 +175,15 @@ class Keys:
         if entry.kept_in == "keyring":
             return await self.keyring.read(entry.name, patient=False)
         return await self.key_file.read(entry.name) if self.key_file is not None else None
+
+
+def file_not_allowed() -> Problem:
+    """The key lies in the plain file, which the settings no longer let us touch."""
+    return Problem(
+        Kind.KEYRING_UNAVAILABLE,
+        "The key lies in keys.json, a plain file that your settings no longer allow",
+        remedy="Delete the file in the state folder, or set allowPlaintextKeys and remove the key again",
+    )
 
 
 def stored_at(entry: StoredKey) -> float:

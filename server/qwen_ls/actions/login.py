@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from qwen_ls.actions.browser_login import OPENROUTER, ClientRedirects, sign_in_by_browser
+from qwen_ls.actions.chat import uncancel
 from qwen_ls.actions.drive import drive
 from qwen_ls.actions.provider import Signed, check
 from qwen_ls.actions.resolve import stand
@@ -19,7 +20,7 @@ from qwen_ls.core.oauth.pkce import VERIFIER_BYTES, code_verifier
 from qwen_ls.core.provenance import Source, SourceKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from qwen_ls.actions.ports import Human, Place, Ports
     from qwen_ls.actions.tokens import Accounts
@@ -151,12 +152,27 @@ class Logins:
         source = Source(SourceKind.QWEN_OAUTH, file=(await server.cache.read()).path)
         credential = oauth_credential(method, token, source, server.issuer)
         checked = await check(self._ports, Signed(credential, await stand(self._ports, begun.place)))
-        await self._accounts.of(method).adopt(token)
-        await remember(self._ports, begun.place, method, begun.target)
+        await whole(self._commit(token, begun))
         message = f"Signed in to {'Qwen' if method == QWEN_OAUTH else method}"
         if not checked:
             message += f", but {credential.base_url} did not answer, so the sign-in could not be checked"
         return SignedIn(method, checked, message)
+
+    async def _commit(self, token: Token, begun: Beginning) -> None:
+        await self._accounts.of(begun.method).adopt(token)
+        await remember(self._ports, begun.place, begun.method, begun.target)
+
+
+async def whole(work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it: a cancel that comes once the token is being written comes too late."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if task.cancelled():
+            raise
+        await task
+        uncancel(asyncio.current_task())
 
 
 @attrs.frozen

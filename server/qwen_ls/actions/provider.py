@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from qwen_ls.actions.resolve import state_unwritable
 from qwen_ls.core.chat import Message, Role, encode_request
 from qwen_ls.core.credentials import QWEN_OAUTH, Credential, is_sign_in, oauth_credential
 from qwen_ls.core.errors import Kind, Problem
@@ -82,15 +83,25 @@ async def with_consent(
         decision = None if place.headless else await ask(need)
         if decision is None:
             raise
-        await ports.state.decide({need.key: decision})
-        # Choosing the file's own pair was the answer, so that pair is not asked about again.
-        next_ask = always_send if decision is Decision.FILE else ask
+        try:
+            await ports.state.decide({need.key: decision})
+        except OSError as error:
+            raise state_unwritable(error) from None
+        next_ask = after_choosing(need.key.file, ask) if decision is Decision.FILE else ask
         return await with_consent(ports, place, next_ask, attempt)
 
 
-async def always_send(_: ConsentNeeded) -> Decision:
-    """The user's standing answer after choosing the file's own key and URL."""
-    return Decision.SEND
+def after_choosing(file: str, ask: Ask) -> Ask:
+    """Who answers once the user has chosen a file's own key and URL: that pair is not asked about again.
+
+    Any other question is the user's, and above all one about a key of their own: the file may have
+    changed while the question stood.
+    """
+
+    async def answer(need: ConsentNeeded) -> Decision | None:
+        return Decision.SEND if not need.mixed and need.key.file == file else await ask(need)
+
+    return answer
 
 
 async def send(ports: Ports, signed: Signed, method: str, path: str, body: bytes | None = None) -> Exchange:
@@ -140,7 +151,8 @@ async def list_models(ports: Ports, signed: Signed) -> list[str]:
     if not isinstance(data, list):
         page = Refusal(exchange.status, None, exchange.headers, exchange.headers.get("content-type", ""))
         raise not_a_list(page, signed.credential, ports.clock.now())
-    return [m["id"] for m in data if isinstance(m, dict) and isinstance(m.get("id"), str) and m["id"]]
+    ids = (m.get("id") for m in data if isinstance(m, dict))
+    return [i for i in ids if isinstance(i, str) and i and i.isprintable()]
 
 
 def not_a_list(page: Refusal, credential: Credential, now: float) -> Problem:

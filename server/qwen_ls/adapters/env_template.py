@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ELOOP
 from typing import TYPE_CHECKING
 
 from qwen_ls.adapters.files import PRIVATE_FILE, PRIVATE_FOLDER, read_regular
@@ -36,6 +37,8 @@ def prepare(folder: Path, *, in_qwen_home: bool = False) -> tuple[str, bool, boo
     Returns the path, whether it is new, and whether git ignores it now. Raises OSError.
     """
     qwen = folder if in_qwen_home else folder / ".qwen"
+    if not in_qwen_home and qwen.is_symlink():
+        raise OSError(ELOOP, "it is a link, and may lead anywhere", str(qwen))
     qwen.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     file = qwen / ".env"
     created = True

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import stat
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ class Handover:
     runtime_folder: Path | None = None
     folder: Path | None = attrs.field(default=None, init=False)
     _held: FileLock | None = attrs.field(default=None, init=False)
+    _guard: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def create(self) -> Path:
         """Make the folder, readable by its owner alone. Raises OSError."""
@@ -67,11 +69,14 @@ class Handover:
         return folder
 
     def hold(self) -> bool:
-        """Show other servers that this one lives; False where the file system has no locks."""
-        if self.folder is None or self._held is not None:
+        """Show other servers that this one lives; False where the file system has no locks.
+
+        A lock taken beside `remove` would make the folder again, so one waits for the other.
+        """
+        with self._guard:
+            if self.folder is not None and self._held is None:
+                self._held = take_lock(self.folder)
             return self._held is not None
-        self._held = take_lock(self.folder)
-        return self._held is not None
 
     def take(self, name: str) -> str:
         """The text of a handed-over file, which is then gone, one line feed at its end left out.
@@ -93,13 +98,14 @@ class Handover:
 
     def remove(self) -> None:
         """Delete the folder with whatever is in it. Never raises; may be called twice."""
-        if self._held is not None:
-            with contextlib.suppress(OSError):
-                self._held.release()
-            self._held = None
-        if self.folder is not None:
-            remove_tree(self.folder)
-            self.folder = None
+        with self._guard:
+            if self._held is not None:
+                with contextlib.suppress(OSError):
+                    self._held.release()
+                self._held = None
+            if self.folder is not None:
+                remove_tree(self.folder)
+                self.folder = None
 
     def sweep(self) -> int:
         """Delete what servers that are no more left behind; how many folders. Never raises."""

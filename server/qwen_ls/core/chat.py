@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.replies import MAX_ANSWER
 from qwen_ls.core.sse import EventParser
 
@@ -176,7 +176,7 @@ class Answer:
             raise ErrorInStream(fields["error"])
         model = fields.get("model")
         if isinstance(model, str) and model:
-            self.model = model
+            self.model = one_line(model)
         self._count(fields.get("usage"))
         choices = fields.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None

@@ -100,9 +100,12 @@ async def keys_list(session: Session, params: contract.FolderParams, _: bool) ->
 async def env_open(session: Session, params: contract.FolderParams, _: bool) -> contract.EnvOpenResult:  # noqa: FBT001
     """Make `.qwen/.env` and let the client open it."""
     world, place = await session.world(), await session.place(params.uri)
+    in_force = (await stand(world.ports, place)).facts.environment.chain.file
     made = await prepare_env(world.ports, place)
     opened = await open_file(session, made.file)
     words = [f"{made.file} {'is new' if made.created else 'was there already'}"]
+    if made.created and in_force is not None:
+        words.append(f"it now comes before {in_force}, which is no longer read")
     words += [] if made.ignored else ["git does not ignore it: add it to .gitignore"]
     words += [] if opened else ["open it in the editor yourself"]
     session.changed()

@@ -59,9 +59,9 @@ class Session:
 
     def warm(self) -> None:
         """Load what the first message needs; for a worker thread."""
-        self._build().ports.http.warm()
-        self.handover.hold()
+        self.handover.hold()  # first of all: another server sweeps a folder that nobody holds
         self.handover.sweep()
+        self._build().ports.http.warm()
 
     def _build(self) -> World:
         with self._lock:

@@ -30,6 +30,7 @@ WRONG_USAGE = 2
 SIGPIPE = 13  # signal.SIGPIPE, which Windows does not name
 MAX_PROMPT = 8 * 1024**2  # bytes of standard input
 TRUST_VARIABLE = "QWEN_LS_TRUST_PROJECT"
+PATIENCE = 2.0  # seconds for a refresh of the sign-in under way to end
 
 
 def run(argv: list[str], compose: Compose) -> int:
@@ -87,6 +88,7 @@ async def perform(options: Options, place: Place, compose: Compose, output: Outp
     except Exception as error:  # noqa: BLE001 - a shell is shown no traceback
         return run.fail(unexpected(error))
     finally:
+        await run.accounts.aclose(PATIENCE)  # a refresh cut short would cost the sign-in
         await ports.http.aclose()
 
 

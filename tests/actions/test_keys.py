@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qwen_ls.core.ladder import Resolution
 
 FIRST, SECOND = Secret(canary("test_keys: first")), Secret(canary("test_keys: second"))
-HERE = "/work/here"
+HERE = "/projects/here"
 LOCKED = Problem(Kind.KEYRING_LOCKED, "The keyring is locked", remedy="Unlock it", retryable=True)
 
 
@@ -279,7 +279,7 @@ async def test_the_values_own_base_url_counts(bench: Bench) -> None:
 async def test_a_value_of_another_folder_is_refused(bench: Bench) -> None:
     """A value that was moved within the keyring opens nothing, and its key is not quoted."""
     stored = await keep(bench.process(), FIRST)
-    elsewhere = attrs.evolve(stored, folder="/work/elsewhere")
+    elsewhere = attrs.evolve(stored, folder="/projects/elsewhere")
     bench.ring.values[stored.name] = encode_value(elsewhere, FIRST)
     found, _ = await bench.process().find(HERE)
     assert found is not None

@@ -25,7 +25,7 @@ from qwen_ls.core.stored import (
 
 KEY = canary("test_stored")
 PAIRS = 10_000
-ENTRY = StoredKey(FOLDER, "/work/a", "custom", "http://127.0.0.1:1/v1", "m", Secret(KEY).fingerprint, 7.5)
+ENTRY = StoredKey(FOLDER, "/projects/a", "custom", "http://127.0.0.1:1/v1", "m", Secret(KEY).fingerprint, 7.5)
 OF_USER = attrs.evolve(ENTRY, target=USER, folder=None, provider="openai")
 PIECES = (
     "a",
@@ -65,11 +65,11 @@ def test_no_two_share_a_name() -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("/work/Project", "/work/project"),
-        ("/work/é", unicodedata.normalize("NFD", "/work/é")),
-        ("/work/a", "/work/a/"),
-        ("/work/ß", "/work/ss"),
-        ("/work/\udcc3\udca9", "/work/é"),
+        ("/projects/Project", "/projects/project"),
+        ("/projects/é", unicodedata.normalize("NFD", "/projects/é")),
+        ("/projects/a", "/projects/a/"),
+        ("/projects/ß", "/projects/ss"),
+        ("/projects/\udcc3\udca9", "/projects/é"),
     ],
     ids=["case", "Unicode form", "slash", "folding", "bytes that are no text"],
 )
@@ -112,7 +112,7 @@ def test_the_values_own_word_counts() -> None:
     assert parse_value(encode_value(ENTRY, Secret(KEY)), tampered) == (ENTRY, Secret(KEY))
 
 
-@pytest.mark.parametrize("other", [attrs.evolve(ENTRY, folder="/work/b"), OF_USER])
+@pytest.mark.parametrize("other", [attrs.evolve(ENTRY, folder="/projects/b"), OF_USER])
 def test_a_value_is_not_taken_for_another_folder_or_target(other: StoredKey) -> None:
     """An index that leads to another's entry opens nothing."""
     assert parse_value(encode_value(ENTRY, Secret(KEY)), other) == (
@@ -142,7 +142,7 @@ def changed(**fields: Any) -> str:
         changed(key=[KEY]),
         changed(base_url=None),
         changed(provider={}),
-        changed(folder=["/work/a"]),
+        changed(folder=["/projects/a"]),
     ],
     ids=range(14),
 )

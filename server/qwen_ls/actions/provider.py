@@ -10,7 +10,7 @@ import attrs
 from qwen_ls.actions.resolve import state_unwritable
 from qwen_ls.core.chat import Message, Role, encode_request
 from qwen_ls.core.credentials import QWEN_OAUTH, Credential, is_sign_in, oauth_credential
-from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.intents import HttpRequest, Unreachable
 from qwen_ls.core.origin import ConsentNeeded, Decision, authorize
 from qwen_ls.core.replies import MAX_ANSWER, Refusal, explain_no_reply, explain_refusal
@@ -152,7 +152,7 @@ async def list_models(ports: Ports, signed: Signed) -> list[str]:
         page = Refusal(exchange.status, None, exchange.headers, exchange.headers.get("content-type", ""))
         raise not_a_list(page, signed.credential, ports.clock.now())
     ids = (m.get("id") for m in data if isinstance(m, dict))
-    return [i for i in ids if isinstance(i, str) and i and i.isprintable()]
+    return [one_line(i) for i in ids if isinstance(i, str) and i]
 
 
 def not_a_list(page: Refusal, credential: Credential, now: float) -> Problem:

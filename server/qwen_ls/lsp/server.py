@@ -15,7 +15,7 @@ from pygls.lsp.server import LanguageServer
 
 from qwen_ls import __version__, contract, payloads
 from qwen_ls.core.origin import WorkspaceTrust
-from qwen_ls.lsp import commands
+from qwen_ls.lsp import commands, languages
 from qwen_ls.lsp.decode import decode
 from qwen_ls.lsp.editor import Editor
 from qwen_ls.lsp.rpc import NoAnswer, Protocol, make_converter
@@ -45,7 +45,7 @@ class Server(LanguageServer):
         super().__init__(
             "qwen-ls",
             __version__,
-            text_document_sync_kind=types.TextDocumentSyncKind.None_,
+            text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
             protocol_cls=Protocol,
             converter_factory=make_converter,
         )
@@ -85,6 +85,9 @@ class Server(LanguageServer):
         with contextlib.suppress(OSError):  # without the folder no key can be handed over, and that is said
             self._handover.create()
         self._session = Session(editor, options, self.folder_uris, self._compose, self._handover)
+        self._session.texts.encoding = (
+            self.protocol.workspace.position_encoding or self._session.texts.encoding
+        )
         self.trust(options.workspace_trust)
 
     def trust(self, said: str) -> None:
@@ -152,6 +155,7 @@ def lenient(raw: Any, cls: type[Any]) -> Any:
 def add_features(server: Server) -> None:
     """Tell pygls what is handled."""
     commands.register(server)
+    languages.register(server)
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:

@@ -18,6 +18,8 @@ from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.tokens import Accounts
 from qwen_ls.core.origin import WorkspaceTrust
 from qwen_ls.lsp.folders import Folder, Folders
+from qwen_ls.lsp.languages import Diagnostics
+from qwen_ls.lsp.texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -44,11 +46,16 @@ class Session:
     handover: Handover
     trust: WorkspaceTrust = WorkspaceTrust.UNKNOWN
     folders: Folders = attrs.field(factory=Folders)
+    texts: Texts = attrs.field(factory=Texts)
+    diagnostics: Diagnostics = attrs.field(init=False)
     _world: World | None = None
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
     _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
     _told: dict[str | None, Any] = attrs.field(factory=dict)
     _due: asyncio.TimerHandle | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.diagnostics = Diagnostics(self)
 
     async def world(self) -> World:
         """The ports and what runs over them."""
@@ -140,6 +147,7 @@ class Session:
     def _publish_soon(self) -> None:
         self._due = None
         self.spawn(self._publish())
+        self.diagnostics.touch_all()
 
     async def _publish(self) -> None:
         world = await self.world()

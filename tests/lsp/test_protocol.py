@@ -65,7 +65,7 @@ async def test_life_of_a_connection(fresh: Client) -> None:
     """Nothing is served before `initialize`, which comes once, nor after `shutdown`; then exit gives 0."""
     fresh.notify("initialized", {})
     fresh.notify("$/cancelRequest", {"id": 1})
-    for method in (EXECUTE, TWIN, "shutdown", "textDocument/references", "no/such"):
+    for method in (EXECUTE, TWIN, "shutdown", "textDocument/definition", "no/such"):
         assert (await refusal(fresh, method, {})).code == NOT_INITIALIZED
     await fresh.initialize()
     assert (
@@ -138,7 +138,7 @@ async def test_options_field_by_field(odd: Any) -> None:
 # --- requests that cannot be --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["no/such", "qwen/chat/sent", "textDocument/references", ""], ids=repr)
+@pytest.mark.parametrize("method", ["no/such", "qwen/chat/sent", "textDocument/definition", ""], ids=repr)
 async def test_unknown_method(client: Client, method: str) -> None:
     """A method that is not served is told so."""
     params = {"textDocument": {"uri": "file:///a"}, "position": {"line": 0, "character": 0}}

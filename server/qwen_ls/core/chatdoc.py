@@ -1,0 +1,326 @@
+r"""A chat document's text <-> its messages.
+
+A Markdown file with a heading per message, `### user`, `### assistant` or `### system`, and optional
+front matter. Text before the first heading is a message of the user. Three things are escaped by one
+leading backslash, and come back unchanged: a line of a message that looks like a heading or like a mark of
+ours, a first or last line that would be taken for blank, and in answers `![` outside of fenced code, so
+that no preview fetches an image that a model has named. A line that has the backslash already gets one
+more. Marks, `<!-- qwen: … -->`, tell about an answer and are no part of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, ClassVar
+
+import attrs
+
+from qwen_ls.core.chat import Message, Role
+from qwen_ls.core.errors import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+SUFFIX = ".qwen.md"
+LANGUAGE_ID = "qwen-chat"
+FRONT = "---"
+HEADING = re.compile(r"###[ \t]+(user|assistant|system)[ \t]*", re.IGNORECASE)
+MARK_START = "<!-- qwen: "
+MARK = re.compile(r"<!-- qwen: (.*) -->[ \t]*")
+OURS = re.compile(r"(\\*)(?:###[ \t]+(?:user|assistant|system)|<!-- qwen: .* -->)[ \t]*", re.IGNORECASE)
+BLANK = re.compile(r"[ \t]*")
+EDGE = re.compile(r"\\+[ \t]*")  # a line that stands for a blank one, or for itself
+IMAGE = re.compile(r"!(\\*)\[")
+ESCAPED_IMAGE = re.compile(r"!\\(\\*)\[")
+HEADING_START = re.compile(r"###[ \t]+([a-z]*)([ \t]*)")
+FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):[ \t]*(.*?)[ \t]*")
+
+
+@attrs.frozen
+class Block:
+    """One message and where it stands.
+
+    `heading` is the line of its heading (None before the first one), its content lies in lines `first` to
+    `end`, exclusive; lines count from 0. `marks` are our remarks in it.
+    """
+
+    role: Role
+    content: str
+    heading: int | None
+    first: int
+    end: int
+    marks: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class ChatDocument:
+    """What a chat document says: the fields of its front matter, and its messages in order."""
+
+    front: Mapping[str, str]
+    blocks: tuple[Block, ...]
+
+    @property
+    def last(self) -> Block | None:
+        """The message at the end."""
+        return self.blocks[-1] if self.blocks else None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation: every message that says something."""
+        return tuple(Message(b.role, b.content) for b in self.blocks if b.content)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def parse_document(text: str) -> ChatDocument:
+    """Read a document; any text is one. CRLF and CR count as LF."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff").split("\n")
+    front, start = read_front(lines)
+    blocks: list[Block] = []
+    heading, role, first = None, Role.USER, start
+    for number in range(start, len(lines) + 1):
+        found = HEADING.fullmatch(lines[number]) if number < len(lines) and lines[number][:1] == "#" else None
+        if found is None and number < len(lines):
+            continue
+        block = read_block(role, heading, first, lines[first:number])
+        if heading is not None or block.content:
+            blocks.append(block)
+        if found is not None:
+            heading, role, first = number, Role(found[1].lower()), number + 1
+    return ChatDocument(front, tuple(blocks))
+
+
+def read_front(lines: Sequence[str]) -> tuple[dict[str, str], int]:
+    """The fields of the front matter, and the line after it; none where it is not closed."""
+    if lines[0].rstrip() != FRONT:
+        return {}, 0
+    end = next((n for n in range(1, len(lines)) if lines[n].rstrip() == FRONT), None)
+    if end is None:
+        return {}, 0
+    fields = (FIELD.fullmatch(line) for line in lines[1:end])
+    return {f[1].lower(): read_field(f[2]) for f in fields if f is not None}, end + 1
+
+
+def read_field(text: str) -> str:
+    """A field's value: as it stands, or a JSON string."""
+    if text.startswith('"'):
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        return value if isinstance(value, str) else text
+    return text
+
+
+def read_block(role: Role, heading: int | None, first: int, lines: Sequence[str]) -> Block:
+    """A message from the lines below its heading."""
+    end = first + len(lines)
+    marks = tuple(found[1] for line in lines if (found := MARK.fullmatch(line)))
+    kept = [line for line in lines if not MARK.fullmatch(line)] if marks else list(lines)
+    while kept and BLANK.fullmatch(kept[-1]):
+        kept.pop()
+    while kept and BLANK.fullmatch(kept[0]):
+        kept.pop(0)
+    if not kept:
+        return Block(role, "", heading, first, end, marks)
+    code = Fences()
+    read: list[str] = []
+    for number, line in enumerate(kept):
+        is_edge = number in {0, len(kept) - 1} and EDGE.fullmatch(line)
+        text = line[1:] if is_edge or (line.startswith("\\") and OURS.fullmatch(line)) else line
+        is_plain = role is Role.ASSISTANT and not code.inside
+        read.append(ESCAPED_IMAGE.sub(r"!\1[", text) if is_plain else text)
+        code.feed(line)
+    return Block(role, "\n".join(read), heading, first, end, marks)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def write_document(messages: Iterable[Message], front: Mapping[str, str] | None = None) -> str:
+    """A document that reads as `messages`."""
+    parts = [write_front(front)] if front else []
+    for message in messages:
+        parts.append(f"### {message.role.value}\n")
+        if message.content:
+            parts.append(write_content(message) + "\n")
+    return "\n".join(parts)
+
+
+def write_front(fields: Mapping[str, str]) -> str:
+    """Front matter; a value that would not read as itself is written as a JSON string."""
+    lines = [f"{name}: {write_field(value)}" for name, value in fields.items()]
+    return "\n".join([FRONT, *lines, FRONT, ""])
+
+
+def write_field(value: str) -> str:
+    """A field's value."""
+    is_plain = bool(value) and value.isprintable() and value == value.strip() and not value.startswith('"')
+    return value if is_plain else json.dumps(value)
+
+
+def write_content(message: Message) -> str:
+    """A message's text as it stands in a document."""
+    lines = message.content.split("\n")
+    code = Fences()
+    written: list[str] = []
+    for number, line in enumerate(lines):
+        is_edge = number in {0, len(lines) - 1} and (BLANK.fullmatch(line) or EDGE.fullmatch(line))
+        text = f"\\{line}" if is_edge or OURS.fullmatch(line) else line
+        is_plain = message.role is Role.ASSISTANT and not code.inside
+        written.append(IMAGE.sub(r"!\\\1[", text) if is_plain else text)
+        code.feed(written[-1])
+    return "\n".join(written)
+
+
+def write_mark(text: str) -> str:
+    """A remark of ours, on a line of its own."""
+    return f"{MARK_START}{one_line(text, 2000).replace('--', '- -')} -->"
+
+
+def answer_position(text: str) -> int:
+    """Where an answer is put into a document: after its last visible character."""
+    return len(text.rstrip())
+
+
+# --- code in answers -----------------------------------------------------------------------------
+
+
+class Fences:
+    """Whether a line of an answer, as it stands in a document, is inside of a fenced code block.
+
+    Careful rather than complete: only a fence at the start of a line counts, and none that begins inside
+    of what a preview may take for raw HTML or a formula, where the fence would be no fence to it. The
+    opening line itself is not code. https://spec.commonmark.org/0.31.2/#fenced-code-blocks
+    """
+
+    OPENING = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
+    RAW = re.compile(r" {0,3}(<!--|<\?|<![A-Za-z]|<(?:script|pre|style|textarea)\b|<|\$\$)", re.IGNORECASE)
+    ENDS: ClassVar = {"<!--": "-->", "<?": "?>", "<!": ">", "$$": "$$", "<": ""}  # "" is a blank line
+
+    def __init__(self) -> None:
+        self._closing: re.Pattern[str] | None = None
+        self._raw_until: str | None = None
+
+    @property
+    def inside(self) -> bool:
+        """Whether the next line is code, or the end of it."""
+        return self._closing is not None
+
+    def feed(self, line: str) -> None:
+        """Take a whole line."""
+        if self._closing is not None:
+            if self._closing.fullmatch(line):
+                self._closing = None
+        elif self._raw_until is not None:
+            self._leave_raw(line)
+        elif (raw := self.RAW.match(line)) is not None:
+            self._raw_until = self._end_of(raw[1])
+            if self._raw_until:
+                self._leave_raw(line[raw.end() :])
+        elif (opening := self.OPENING.fullmatch(line)) is not None:
+            fence = opening[1] or opening[2]
+            self._closing = re.compile(rf" {{0,3}}{re.escape(fence[0])}{{{len(fence)},}}[ \t]*")
+
+    def _end_of(self, start: str) -> str:
+        if start[1:2].isalpha():
+            return "</"
+        return next(end for begins, end in self.ENDS.items() if start.startswith(begins))
+
+    def _leave_raw(self, line: str) -> None:
+        if (self._raw_until in line) if self._raw_until else not line.strip():
+            self._raw_until = None
+
+
+def may_be_ours(start: str) -> bool:
+    """Whether a line that begins like this may need a backslash in the end."""
+    rest = start.lstrip("\\").lower()
+    if BLANK.fullmatch(rest):
+        return rest != start or not rest
+    if "###".startswith(rest) or MARK_START.startswith(rest) or rest.startswith(MARK_START):
+        return True
+    found = HEADING_START.fullmatch(rest)
+    return found is not None and any(
+        role.value == found[1] if found[2] else role.value.startswith(found[1]) for role in Role
+    )
+
+
+class AnswerWriter:
+    """An answer's text as it is written into a document while it arrives.
+
+    What `feed` and `end` give, put together, reads as the answer without blank lines before it and
+    blanks after it. Given out is only what no later text can change: the beginning of a line that may
+    still need a backslash is held back, and so are blanks at the end, which editors like to take away.
+    """
+
+    def __init__(self) -> None:
+        self._fences = Fences()
+        self._start: str | None = ""  # the line's beginning, until it is known what the line is
+        self._line: list[str] = []  # the line as it is written, for the fences
+        self._held = ""  # comes out with the next visible character
+        self._bang = False  # whether the line so far ends with `!` and backslashes
+        self._is_first = True  # nothing visible has come yet
+
+    def feed(self, text: str) -> str:
+        """Take a piece; what can be written by now."""
+        out: list[str] = []
+        first, *rest = text.split("\n")
+        self._take(first, out)
+        for piece in rest:
+            self._end_line(out)
+            self._held = "" if self._is_first else self._held + "\n"
+            self._take(piece, out)
+        return "".join(out)
+
+    def end(self) -> str:
+        """The answer is over; what is left to write of it."""
+        out: list[str] = []
+        self._end_line(out)
+        lines = self._held.split("\n")
+        while lines and BLANK.fullmatch(lines[-1]):
+            lines.pop()
+        if lines:
+            out.append("\n".join([*lines[:-1], "\\" + lines[-1].rstrip(" \t")]))
+        return "".join(out)
+
+    def _take(self, piece: str, out: list[str]) -> None:
+        if self._start is None:
+            self._give(piece, out)
+            return
+        self._start += piece
+        if not may_be_ours(self._start):
+            self._give(self._start, out)
+            self._start = None
+
+    def _end_line(self, out: list[str]) -> None:
+        """The line has all come."""
+        start = self._start or ""
+        if OURS.fullmatch(start) or (self._is_first and EDGE.fullmatch(start)):
+            self._give(f"\\{start}", out)
+        elif EDGE.fullmatch(start):
+            self._held += start  # if it stays the last one, it needs a backslash
+        else:
+            self._give(start, out)
+        self._fences.feed("".join(self._line))
+        self._line, self._start, self._bang = [], "", False
+
+    def _give(self, piece: str, out: list[str]) -> None:
+        """A piece of the line, images escaped, but for the blanks at its end."""
+        if not self._fences.inside:
+            piece = self._escape_images(piece)
+        self._line.append(piece)
+        visible = piece.rstrip(" \t")
+        if visible:
+            out.append(self._held + visible)
+            self._held = ""
+            self._is_first = False
+        self._held += piece[len(visible) :]
+
+    def _escape_images(self, piece: str) -> str:
+        opens = self._bang and re.match(r"\\*\[", piece)
+        if piece:
+            self._bang = bool(re.search(r"!\\*\Z", piece)) or (self._bang and not piece.strip("\\"))
+        escaped = IMAGE.sub(r"!\\\1[", piece)
+        return f"\\{escaped}" if opens else escaped

@@ -7,7 +7,7 @@ ONLINE := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 SEALED := $(PY) tests/sealed.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check contract clean
+.PHONY: help demo test e2e check contract vsix clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,25 +19,42 @@ $(VENV)/.%: pyproject.toml
 	@touch $@
 comma := ,
 
+# The VS Code extension's tools: node and npm from PyPI, the rest by the lock file. A stamp, as above.
+EXTENSION := vscode-extension
+NPM       := PATH="$(abspath $(VENV)/bin):$$PATH" npm --prefix $(EXTENSION)
+$(EXTENSION)/node_modules/.stamp: $(EXTENSION)/package.json $(EXTENSION)/package-lock.json $(VENV)/.node
+	cd $(EXTENSION) && PATH="$(abspath $(VENV)/bin):$$PATH" npm ci
+	@touch $@
+
 demo: $(VENV)/.demo ## sign in, chat, switch and chat again against an embedded provider
 	@$(VENV)/bin/qwen-ls demo $(ARGS)
 
-test: $(VENV)/.demo+test ## the test suite, with loopback as its only network
+test: $(VENV)/.demo+test $(EXTENSION)/node_modules/.stamp ## the test suite, with loopback as its only network
 	$(SEALED) $(PY) -m pytest -m 'not e2e' $(ARGS)
+	$(NPM) test
 
 e2e: $(VENV)/.demo+test+e2e ## the same over a real llama.cpp, OAuth server and keyring
 	tests/e2e/install.sh
 	$(SEALED) $(PY) -m pytest -m e2e $(ARGS)
 
-check: $(VENV)/.check+demo+test+e2e ## formatting, lint, types, import rule, generated files
+check: $(VENV)/.check+demo+test+e2e $(EXTENSION)/node_modules/.stamp ## formatting, lint, types, import rule, generated files
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PY) server/tools/generate_contract.py --check
+	$(NPM) run check
 
 contract: $(VENV)/.demo+test ## write what is generated from contract.py
 	$(PY) server/tools/generate_contract.py
 
+vsix: $(EXTENSION)/node_modules/.stamp ## vscode-extension/qwen-ls.vsix, with the server's wheel in it
+	rm -rf $(EXTENSION)/dist $(EXTENSION)/server
+	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(EXTENSION)/server .
+	cp LICENSE $(EXTENSION)/LICENSE
+	$(NPM) run build
+	$(NPM) run package
+
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .e2e .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	cd $(EXTENSION) && rm -rf node_modules dist server LICENSE qwen-ls.vsix

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from enum import Enum
 
 TOOL = Path(__file__).parents[1] / "server" / "tools" / "generate_contract.py"
-PAGE = "docs/reference/protocol.md"
+OUTPUTS = ("docs/reference/protocol.md", "vscode-extension/src/contract.gen.ts")
 
 MIRRORED: dict[str, type[Enum]] = {
     "StopReason": chat.StopReason,
@@ -71,23 +71,37 @@ EVERY_COMMAND = pytest.mark.parametrize("command", contract.COMMANDS, ids=lambda
 
 
 def test_the_generated_page_is_fresh() -> None:
-    """The page in the tree is what the contract says now."""
+    """What stands in the tree is what the contract says now."""
     done = subprocess.run([sys.executable, TOOL, "--check"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def made_under(root: Path, tool: Any) -> None:
+    """Write every output under `root`."""
+    for name in OUTPUTS:
+        (root / name).parent.mkdir(parents=True)
+    assert tool.main([], root) == 0
+
+
+def test_it_is_known_what_is_generated(tool: Any) -> None:
+    """The tests below cover every output."""
+    assert tuple(tool.OUTPUTS) == OUTPUTS
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
 @pytest.mark.parametrize("change", ["missing", "edited"])
-def test_a_stale_page_is_named_with_what_to_run(
-    tool: Any, change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_stale_output_is_named_with_what_to_run(
+    tool: Any, name: str, change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A missing or edited page makes --check fail with one line; writing it makes --check pass."""
-    page = tmp_path / PAGE
-    page.parent.mkdir(parents=True)
-    if change == "edited":
-        assert tool.main([], tmp_path) == 0
-        page.write_text(page.read_text(encoding="utf-8").replace("string", "text", 1), encoding="utf-8")
+    """A missing or edited output makes --check fail with one line; writing it makes --check pass."""
+    made_under(tmp_path, tool)
+    output = tmp_path / name
+    if change == "missing":
+        output.unlink()
+    else:
+        output.write_text(output.read_text(encoding="utf-8").replace("string", "text", 1), encoding="utf-8")
     assert tool.main(["--check"], tmp_path) == 1
-    assert capsys.readouterr().err == f"{PAGE} is stale: run `make contract`\n"
+    assert capsys.readouterr().err == f"{name} is stale: run `make contract`\n"
     assert tool.main([], tmp_path) == 0
     assert tool.main(["--check"], tmp_path) == 0
 
@@ -128,6 +142,32 @@ def test_the_page_is_sound_markdown(tool: Any) -> None:
         if line.startswith("|") and before.startswith("|") and count != above
     ]
     assert uneven == []
+
+
+def test_the_types_name_everything(tool: Any) -> None:
+    """Every command, twin, notification, payload, field, kind and cause has its TypeScript."""
+    text = tool.render_typescript(tool.read_model())
+    calls = [*(c.name for c in contract.COMMANDS), *(c.request for c in contract.COMMANDS if c.request)]
+    said = [n.method for n in contract.NOTIFICATIONS]
+    assert [name for name in (*calls, *said) if f'\n  "{name}": ' not in text] == []
+    assert [name for name in PAYLOADS if f"\nexport interface {name} {{\n" not in text] == []
+    fields = {tool.camel(field.name) for cls in PAYLOADS.values() for field in attrs.fields(cls)}
+    assert {name for name in fields if not re.search(rf"\n  {name}\??: ", text)} == set()
+    words = (*contract.ERROR_KINDS, *contract.ERROR_CAUSES)
+    assert [word for word in words if f'\n  | "{word}"' not in text] == []
+
+
+def test_a_type_is_spelt_in_typescript(tool: Any) -> None:
+    """Unions lose null, lists of unions are put in brackets, and a number is a number."""
+    hints = [str | None, list[str], list[int | str], dict[str, Any], contract.Status, float | None]
+    assert [tool.typescript(hint) for hint in hints] == [
+        "string",
+        "string[]",
+        "(number | string)[]",
+        "Record<string, unknown>",
+        "Status",
+        "number",
+    ]
 
 
 def test_a_kind_without_a_meaning_is_an_error(tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,7 +226,87 @@ def code(text: str | None, missing: str = "-") -> str:
     return f"`{text}`" if text else missing
 
 
-OUTPUTS = {"docs/reference/protocol.md": render_markdown}
+TYPESCRIPT = """\
+// Generated from server/qwen_ls/contract.py by `make contract`. Do not edit.
+// A field that may be left out is optional; one that the wire leaves out where it would be null is too.
+
+export const VERSION = {version};
+"""
+
+
+def render_typescript(model: Model) -> str:
+    """The extension's contract.gen.ts: an interface for each payload, and what may be called with what."""
+    requests = [(c.request, c.params, c.result) for c in model.commands if c.request]
+    parts = [
+        TYPESCRIPT.format(version=model.version),
+        *(
+            f"/** {meaning} */\nexport type {name} =\n{bars(values)};\n"
+            for name, meaning, values in (
+                ("ErrorKind", "What a failure is.", model.kinds),
+                ("ErrorCause", "Refines kind `network`.", model.causes),
+            )
+        ),
+        *map(interface, model.payloads),
+        calls("Commands", "Commands of the server.", [(c.name, c.params, c.result) for c in model.commands]),
+        calls("Requests", "Request twins: answered at the end.", requests),
+    ]
+    for name, from_client in (("ServerNotifications", False), ("ClientNotifications", True)):
+        rows = [(n.method, n.params) for n in model.notifications if n.from_client == from_client]
+        lines = "".join(f'  "{method}": {params.__name__};\n' for method, params in rows)
+        sender = "client" if from_client else "server"
+        parts.append(f"/** What the {sender} says unasked. */\nexport interface {name} {{\n{lines}}}\n")
+    return "\n".join(parts)
+
+
+def interface(payload: Payload) -> str:
+    """One payload as an interface."""
+    lines = [
+        f"  /** {f.meaning} */\n  {f.name}{'' if f.default is None and not may_be_none(f.type) else '?'}: "
+        f"{typescript(f.type)};\n"
+        for f in payload.fields
+    ]
+    return f"/** {payload.meaning} */\nexport interface {payload.name} {{\n{''.join(lines)}}}\n"
+
+
+def calls(name: str, meaning: str, rows: list[tuple[str, type, type]]) -> str:
+    """A table of what may be called: name -> params and result."""
+    lines = [f'  "{n}": {{ params: {p.__name__}; result: {r.__name__} }};\n' for n, p, r in rows]
+    return f"/** {meaning} */\nexport interface {name} {{\n{''.join(lines)}}}\n"
+
+
+def bars(values: typing.Iterable[str]) -> str:
+    """A union of texts, one on each line."""
+    return "\n".join(f"  | {json.dumps(value)}" for value in values)
+
+
+def may_be_none(hint: Any) -> bool:
+    """Whether null is among a type's values; the wire leaves such a field out."""
+    return type(None) in typing.get_args(hint)
+
+
+def typescript(hint: Any) -> str:
+    """A type in TypeScript; null is not spelt, the field is optional instead."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(typescript(member) for member in arguments if member is not type(None))
+    if origin is typing.Literal:
+        return " | ".join(json.dumps(value) for value in arguments)
+    if origin is list:
+        item = typescript(arguments[0])
+        return f"({item})[]" if " " in item else f"{item}[]"
+    if origin is dict:
+        return f"Record<string, {typescript(arguments[1])}>"
+    return (
+        hint.__name__
+        if attrs.has(hint)
+        else {"integer": "number", "any": "unknown"}.get(SCALARS[hint], SCALARS[hint])
+    )
+
+
+OUTPUTS = {
+    "docs/reference/protocol.md": render_markdown,
+    "vscode-extension/src/contract.gen.ts": render_typescript,
+}
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:

@@ -151,3 +151,13 @@ def test_digests_tell_secrets_apart_and_do_not_show_them() -> None:
     assert SECRET.digest == Secret(CANARY).digest != Secret(CANARY + "x").digest
     assert len(SECRET.digest) == len(Secret("\udcff").digest) == 16
     assert int(SECRET.digest, 16) >= 0
+
+
+def test_whether_it_stands_in_a_text() -> None:
+    """Plain and URL-encoded it is found; a short one is not looked for, whatever the text."""
+    odd = Secret("a/b+c=0123456")
+    assert SECRET.stands_in(f"key: {CANARY}.")
+    assert not SECRET.stands_in(CANARY[:-1])
+    assert odd.stands_in("?k=a%2Fb%2Bc%3D0123456&x")
+    assert not Secret("elevenchars").stands_in("elevenchars")
+    assert not Secret("").stands_in("any")

@@ -45,6 +45,15 @@ class Secret:
         spellings = {self._value, quote(self._value, safe="", errors="replace")} - {""}
         return reduce(lambda said, spelling: said.replace(spelling, shown), spellings, text)
 
+    def stands_in(self, text: str) -> bool:
+        """Whether `text` holds this secret, plain or URL-encoded.
+
+        One of fewer than 12 characters is not looked for: it may be any word.
+        """
+        if len(self._value) < SHORTEST_SHOWN:
+            return False
+        return self._value in text or quote(self._value, safe="", errors="replace") in text
+
     @property
     def digest(self) -> str:
         """A name for remembered decisions: the first 16 hex digits of SHA-256, not reversible."""

@@ -1,0 +1,362 @@
+"""What goes along with a message: mentions in its text, and the blocks that stand for them.
+
+`@selection`, `@diagnostics` and `@file:path` (`@file:path#L3-L9`, `@file:"path with blanks"`) are mentions
+wherever they begin a word outside code. What is sent is the message as it was written, and below it one
+fenced block for each thing that was mentioned or given.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from enum import Enum
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import attrs
+
+from qwen_ls.core.errors import Kind, Problem, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_FILE = 256 * 1024  # bytes of one file: some 64,000 tokens, half of what the usual model takes in
+MAX_ATTACHED = 1024 * 1024  # bytes of all that goes along with one message: no usual model takes in more
+SHORTEST_FENCE = 3  # characters, CommonMark section 4.5
+
+
+class MentionKind(str, Enum):
+    """What is mentioned."""
+
+    SELECTION = "selection"
+    DIAGNOSTICS = "diagnostics"
+    FILE = "file"
+
+
+@attrs.frozen
+class Lines:
+    """Lines of a file, from 1, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"#L{self.first}" + (f"-L{self.last}" if self.last != self.first else "")
+
+
+@attrs.frozen
+class Mention:
+    """A mention and where it stands in the text; a file's with its path and lines."""
+
+    kind: MentionKind
+    start: int
+    end: int
+    path: str = ""
+    lines: Lines | None = None
+
+
+@attrs.frozen
+class Selection:
+    """What is selected in an editor. Lines from 0, the end excluded; an equal end means the one line.
+
+    `path` is a path, or a URI where there is none; `text` None means that the file is read.
+    """
+
+    path: str
+    start_line: int
+    end_line: int
+    text: str | None = None
+    language: str | None = None
+
+    @property
+    def lines(self) -> Lines:
+        """The same as people count."""
+        return Lines(self.start_line + 1, max(self.end_line, self.start_line + 1))
+
+
+class Severity(str, Enum):
+    """How bad a diagnostic is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFORMATION = "information"
+    HINT = "hint"
+
+
+@attrs.frozen
+class Diagnostic:
+    """What an editor says about a line, counted from 0 as its column is."""
+
+    path: str
+    line: int
+    severity: Severity
+    message: str
+    source: str | None = None
+    code: str | int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line + 1}" + (f":{self.column + 1}" if self.column is not None else "")
+        by = " ".join(one_line(str(part)) for part in (self.source, self.code) if part not in {None, ""})
+        return f"{place} {self.severity.value}: {one_line(self.message, 2000)}" + (f" [{by}]" if by else "")
+
+
+@attrs.frozen
+class Given:
+    """What a client gives along with a message. Files are paths."""
+
+    selection: Selection | None = None
+    files: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing."""
+        return self == Given()
+
+
+# --- mentions ------------------------------------------------------------------------------------
+
+MENTION = re.compile(
+    r"(?<![\w@.+\\/-])@(?:"
+    r"(?P<word>selection|diagnostics)(?![\w-])"
+    r'|file:(?:"(?P<quoted>[^"\n\0]+)"(?P<lines>#L\d{1,9}(?:-L?\d{1,9})?(?![\w-]))?'
+    r"|(?P<bare>[^\s\0\"'<>`|*]+)))"
+)
+REFERENCE = re.compile(r"(?P<path>.+?)(?P<lines>#L\d{1,9}(?:-L?\d{1,9})?)?", re.DOTALL)
+DIAGNOSTIC = re.compile(
+    r"(?P<path>.+?):(?P<line>\d{1,9})(?::(?P<column>\d{1,9}))?:? "
+    r"(?P<severity>error|warning|information|hint): (?P<message>.+)"
+)
+FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})([^\n]*)")
+CLOSING = {")": "(", "]": "[", "}": "{"}
+
+
+def find_mentions(text: str) -> list[Mention]:
+    """The mentions of a text, in order; none in code, in a word, or behind a backslash."""
+    found: list[Mention] = []
+    if MENTION.search(text) is None:  # as most are; looking for code costs more
+        return found
+    for match in MENTION.finditer(without_code(text)):
+        if match["word"]:
+            found.append(Mention(MentionKind(match["word"]), match.start(), match.end()))
+            continue
+        end = match.end()
+        if match["quoted"]:
+            path, lines = match["quoted"], parse_lines(match["lines"])
+        else:
+            bare = without_punctuation(match["bare"])
+            end -= len(match["bare"]) - len(bare)
+            path, lines = parse_reference(bare)
+        if path:
+            found.append(Mention(MentionKind.FILE, match.start(), end, path, lines))
+    return found
+
+
+def without_punctuation(text: str) -> str:
+    """A path without what ends the sentence or the bracket around it."""
+    counts, end = Counter(text), len(text)
+    while end:
+        last = text[end - 1]
+        if last not in ".,;:!?" and counts[last] <= counts.get(CLOSING.get(last, last), 0):
+            break
+        counts[last] -= 1
+        end -= 1
+    return text[:end]
+
+
+def parse_reference(text: str) -> tuple[str, Lines | None]:
+    """`path#L3-L9` as path and lines; the empty text has neither."""
+    match = REFERENCE.fullmatch(text)
+    return (match["path"], parse_lines(match["lines"])) if match else ("", None)
+
+
+def parse_lines(text: str | None) -> Lines | None:
+    """`#L3-L9`, `#L3-9` or `#L3`, in either order; line 0 is line 1."""
+    numbers = sorted(max(1, int(n)) for n in re.findall(r"\d+", text or ""))
+    return Lines(numbers[0], numbers[-1]) if numbers else None
+
+
+def write_mention(path: str, lines: Lines | None = None) -> str:
+    """The mention that names a file, quoted where it has to be; a backtick or a quote cannot be helped."""
+    shown = str(lines) if lines else ""
+    mention = f"@file:{path}{shown}"
+    read = next(iter(find_mentions(mention)), None)
+    if read is not None and (read.path, read.lines, read.end) == (path, lines, len(mention)):
+        return mention
+    return f'@file:"{path}"{shown}'
+
+
+def without_code(text: str) -> str:
+    """The text with a NUL for each character of its fenced blocks and code spans (CommonMark 4.5, 6.1)."""
+    masked: list[str] = []
+    paragraph: list[str] = []
+    fence = ""
+
+    def flush() -> None:
+        masked.append(without_spans("".join(paragraph)))
+        paragraph.clear()
+
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        match = FENCE.match(line)
+        if fence:
+            masked.append(blank(line))
+            if match and match[1].startswith(fence) and not match[2].strip():
+                fence = ""
+        elif match and not (match[1][0] == "`" and "`" in match[2]):
+            flush()
+            fence = match[1]
+            masked.append(blank(line))
+        else:
+            paragraph.append(line)
+            if not line.strip():
+                flush()
+    flush()
+    return "".join(masked)
+
+
+def without_spans(paragraph: str) -> str:
+    """The same for the code spans of one paragraph: a run of backticks up to the next of its length."""
+    runs = [(m.start(), m.end()) for m in re.finditer("`+", paragraph)]
+    places: dict[int, list[int]] = {}
+    for number, (start, end) in enumerate(runs):
+        places.setdefault(end - start, []).append(number)
+    pieces, at, number = [], 0, 0
+    while number < len(runs):
+        start, end = runs[number]
+        start += paragraph[max(0, start - 1) : start] == "\\"  # an escaped backtick opens nothing
+        alike = places.get(end - start, [])
+        closing = bisect_right(alike, number)
+        number += 1
+        if closing < len(alike):
+            number = alike[closing] + 1
+            pieces += [paragraph[at:start], blank(paragraph[start : runs[number - 1][1]])]
+            at = runs[number - 1][1]
+    return "".join([*pieces, paragraph[at:]])
+
+
+def blank(text: str) -> str:
+    """As many NULs."""
+    return "\0" * len(text)
+
+
+# --- front matter of chat documents ---------------------------------------------------------------
+
+
+def parse_selection(text: str) -> Selection | None:
+    """`src/a.py#L3-L9` as a selection; a path alone is no selection."""
+    path, lines = parse_reference(text.strip())
+    return Selection(path, lines.first - 1, lines.last) if lines else None
+
+
+def write_selection(selection: Selection) -> str:
+    """The same the other way; its text stays in the file."""
+    return f"{selection.path}{selection.lines}"
+
+
+def parse_diagnostic(text: str) -> Diagnostic | None:
+    """`src/a.py:3:5 error: text`, the column optional, as a diagnostic."""
+    match = DIAGNOSTIC.fullmatch(text.strip())
+    if match is None:
+        return None
+    line, column = (max(0, int(n) - 1) if n else None for n in (match["line"], match["column"]))
+    return Diagnostic(
+        match["path"], line or 0, Severity(match["severity"]), match["message"], None, None, column
+    )
+
+
+# --- composing -----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Block:
+    """One thing that goes along: what it is, in a few words, and its text."""
+
+    title: str
+    text: str
+    language: str = ""
+
+
+def file_block(shown: str, text: str, lines: Lines | None, language: str | None = None) -> Block:
+    """A file, or some lines of it."""
+    title = f"File {name(shown)}" if lines is None else f"File {name(shown)}, {in_words(lines)}"
+    return Block(title, text, language or language_of(shown))
+
+
+def selection_block(shown: str, selection: Selection, text: str) -> Block:
+    """What is selected."""
+    title = f"Selection in {name(shown)}, {in_words(selection.lines)}"
+    return Block(title, text, selection.language or language_of(shown))
+
+
+def diagnostics_block(diagnostics: Sequence[Diagnostic]) -> Block:
+    """What the editor says, a line each."""
+    return Block("Diagnostics", "\n".join(str(d) for d in diagnostics))
+
+
+def name(path: str) -> str:
+    """A path as a title shows it."""
+    shown = one_line(path, 1000)
+    return shown if "`" in shown else f"`{shown}`"
+
+
+def in_words(lines: Lines) -> str:
+    """Lines as a title shows them."""
+    return f"line {lines.first}" if lines.first == lines.last else f"lines {lines.first} to {lines.last}"
+
+
+def language_of(path: str) -> str:
+    """The info string for a file: its ending, where that is a word."""
+    ending = PurePosixPath(path).suffix[1:]
+    return ending if ending.isalnum() and ending.isascii() else ""
+
+
+def compose(text: str, blocks: Sequence[Block], notes: Sequence[str] = ()) -> str:
+    """The message that is sent: as written, then the blocks, then what could not be attached.
+
+    Raises Problem(too-large) that names the block with which it became too much.
+    """
+    size = 0
+    for block in blocks:
+        size += len(block.text.encode("utf-8", "replace"))
+        if size > MAX_ATTACHED:
+            what = f"More than {MAX_ATTACHED // 1024} KiB would go along with the message"
+            raise too_large(f"{what}, with {block.title}")
+    remarks = [f"[{one_line(note, 1000)}]" for note in notes]
+    return "\n\n".join([text, *(fenced(block) for block in blocks), *remarks])
+
+
+def fenced(block: Block) -> str:
+    """A block as Markdown, with a fence that nothing in it can end."""
+    longest = max(map(len, re.findall("`+", block.text)), default=0)
+    fence = "`" * max(SHORTEST_FENCE, longest + 1)
+    end = "" if block.text.endswith("\n") or not block.text else "\n"
+    return f"{block.title}:\n{fence}{block.language}\n{block.text}{end}{fence}"
+
+
+def cut(text: str, lines: Lines, shown: str) -> str:
+    """Some lines of a text. Raises Problem where it has none of them."""
+    every = text.split("\n")
+    if lines.first > len(every):
+        what = f"{one_line(shown)} has {len(every)} lines, and line {lines.first} was asked for"
+        raise Problem(Kind.NOT_SUPPORTED, what, remedy="Name lines that there are, or the file alone")
+    return "\n".join(every[lines.first - 1 : lines.last])
+
+
+def check_size(text: str, shown: str) -> str:
+    """The text of one file. Raises Problem(too-large)."""
+    if len(text.encode("utf-8", "replace")) > MAX_FILE:
+        raise file_too_large(shown)
+    return text
+
+
+def file_too_large(shown: str) -> Problem:
+    """One file is too much."""
+    return too_large(f"{one_line(shown)} is larger than {MAX_FILE // 1024} KiB")
+
+
+def too_large(what: str) -> Problem:
+    """Too much is to go along."""
+    remedy = "Name some of its lines, as in @file:path#L1-L200, or attach less"
+    return Problem(Kind.TOO_LARGE, what, remedy=remedy)

@@ -366,6 +366,28 @@ class SwitchResult:
 
 
 @attrs.frozen
+class AuthMethod:
+    """A way to sign requests, or to get a key for it."""
+
+    method: str
+    """What `qwen.auth.login` and `qwen.auth.switch` take."""
+    title: str
+    """What a list of ways says."""
+    active: bool = False
+    """Whether it signs this folder's requests now."""
+    switchable: bool = True
+    """Whether one can switch to it; false for a sign-in that yields an API key."""
+
+
+@attrs.frozen
+class MethodsResult:
+    """The ways in, for a client that lets the user choose by itself."""
+
+    methods: list[AuthMethod]
+    """Them, in the order to show."""
+
+
+@attrs.frozen
 class StoredKey:
     """A stored key, as far as it may be shown."""
 
@@ -715,6 +737,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("qwen.auth.login", LoginParams, LoginResult, "Sign in", "qwen/auth/login"),
     Command("qwen.auth.logout", LogoutParams, LogoutResult, "Forget a credential"),
     Command("qwen.auth.switch", SwitchParams, SwitchResult, "Choose the method in force"),
+    Command("qwen.auth.methods", FolderParams, MethodsResult, "The ways to sign in"),
     Command("qwen.auth.status", FolderParams, Status, "Who signs requests, and where they go"),
     Command("qwen.auth.explain", FolderParams, Explanation, "Why this credential and no other"),
     Command("qwen.auth.cancel", LoginCancelParams, CancelResult, "End a sign-in that is under way"),

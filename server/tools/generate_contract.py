@@ -21,6 +21,7 @@ import attrs
 
 from qwen_ls import contract
 from qwen_ls.core.errors import Cause, Kind
+from qwen_ls.core.providers import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADING = re.compile(r"^# --- (.+?) -+$", re.MULTILINE)  # of a group of payloads, in contract.py
@@ -247,6 +248,7 @@ def render_typescript(model: Model) -> str:
             )
         ),
         *map(interface, model.payloads),
+        catalogue(),
         calls("Commands", "Commands of the server.", [(c.name, c.params, c.result) for c in model.commands]),
         calls("Requests", "Request twins: answered at the end.", requests),
     ]
@@ -272,6 +274,15 @@ def calls(name: str, meaning: str, rows: list[tuple[str, type, type]]) -> str:
     """A table of what may be called: name -> params and result."""
     lines = [f'  "{n}": {{ params: {p.__name__}; result: {r.__name__} }};\n' for n, p, r in rows]
     return f"/** {meaning} */\nexport interface {name} {{\n{''.join(lines)}}}\n"
+
+
+def catalogue() -> str:
+    """Whose keys the server knows, for a list to choose from."""
+    rows = [{"id": p.id, "label": p.label, "baseUrls": p.base_urls} for p in CATALOGUE]
+    lines = "".join(f"  {json.dumps(row)},\n" for row in rows)
+    head = "/** The providers of the server's catalogue; the first base URL is the default. */\n"
+    shape = "readonly { readonly id: string; readonly label: string; readonly baseUrls: readonly string[] }[]"
+    return f"{head}export const PROVIDERS: {shape} = [\n{lines}];\n"
 
 
 def bars(values: typing.Iterable[str]) -> str:

@@ -274,3 +274,15 @@ async def test_a_refresh_without_a_state_folder(scene: Scene) -> None:
     assert (await chat(client))["stopReason"] == "end_turn"
     assert scene.statuses("token") == [200]
     assert (await client.command("qwen.auth.logout", method=QWEN))["removed"] is True
+
+
+async def test_a_client_can_let_the_user_choose_by_itself(scene: Scene) -> None:
+    """The ways in are listed with the one in force; each that can be switched to is taken by a switch."""
+    client = await both(scene, scene.folder())
+    listed = (await client.command("qwen.auth.methods"))["methods"]
+    assert [m["title"] for m in listed] == ["Qwen account", "OpenRouter", "API key"]
+    assert [m["method"] for m in listed if m["active"]] == ["api-key"]
+    for method in [m["method"] for m in listed if m["switchable"]]:
+        assert (await client.command(SWITCH, method=method))["method"] == method
+    listed = (await client.command("qwen.auth.methods"))["methods"]
+    assert [m["method"] for m in listed if m["switchable"] and m["active"]] == ["api-key"]

@@ -323,6 +323,24 @@ export interface SwitchResult {
   status: Status;
 }
 
+/** A way to sign requests, or to get a key for it. */
+export interface AuthMethod {
+  /** What `qwen.auth.login` and `qwen.auth.switch` take. */
+  method: string;
+  /** What a list of ways says. */
+  title: string;
+  /** Whether it signs this folder's requests now. */
+  active?: boolean;
+  /** Whether one can switch to it; false for a sign-in that yields an API key. */
+  switchable?: boolean;
+}
+
+/** The ways in, for a client that lets the user choose by itself. */
+export interface MethodsResult {
+  /** Them, in the order to show. */
+  methods: AuthMethod[];
+}
+
 /** A stored key, as far as it may be shown. */
 export interface StoredKey {
   /** Whose it is. */
@@ -593,11 +611,24 @@ export interface WorkspaceTrustParams {
   workspaceTrust: "trusted" | "untrusted" | "unknown";
 }
 
+/** The providers of the server's catalogue; the first base URL is the default. */
+export const PROVIDERS: readonly { readonly id: string; readonly label: string; readonly baseUrls: readonly string[] }[] = [
+  {"id": "openai", "label": "OpenAI", "baseUrls": ["https://api.openai.com/v1"]},
+  {"id": "dashscope", "label": "Alibaba Cloud Model Studio", "baseUrls": ["https://dashscope.aliyuncs.com/compatible-mode/v1", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "https://dashscope-us.aliyuncs.com/compatible-mode/v1"]},
+  {"id": "coding-plan", "label": "Alibaba Cloud Coding Plan", "baseUrls": ["https://coding.dashscope.aliyuncs.com/v1", "https://coding-intl.dashscope.aliyuncs.com/v1"]},
+  {"id": "modelscope", "label": "ModelScope", "baseUrls": ["https://api-inference.modelscope.cn/v1"]},
+  {"id": "openrouter", "label": "OpenRouter", "baseUrls": ["https://openrouter.ai/api/v1"]},
+  {"id": "fireworks", "label": "Fireworks AI", "baseUrls": ["https://api.fireworks.ai/inference/v1"]},
+  {"id": "deepseek", "label": "DeepSeek", "baseUrls": ["https://api.deepseek.com"]},
+  {"id": "azure", "label": "Azure OpenAI", "baseUrls": ["https://{resource}.openai.azure.com/openai/v1"]},
+];
+
 /** Commands of the server. */
 export interface Commands {
   "qwen.auth.login": { params: LoginParams; result: LoginResult };
   "qwen.auth.logout": { params: LogoutParams; result: LogoutResult };
   "qwen.auth.switch": { params: SwitchParams; result: SwitchResult };
+  "qwen.auth.methods": { params: FolderParams; result: MethodsResult };
   "qwen.auth.status": { params: FolderParams; result: Status };
   "qwen.auth.explain": { params: FolderParams; result: Explanation };
   "qwen.auth.cancel": { params: LoginCancelParams; result: CancelResult };

@@ -239,6 +239,18 @@ async def switch_when_picked(
     session.editor.say(result.message)
 
 
+async def auth_methods(session: Session, params: contract.FolderParams, _: bool) -> contract.MethodsResult:  # noqa: FBT001
+    """The ways in."""
+    world, place = await session.world(), await session.place(params.uri)
+    now = (await stand(world.ports, place)).resolution.method
+    return contract.MethodsResult(
+        [
+            contract.AuthMethod(method, LABELS.get(method, method), method == now, method != OPENROUTER)
+            for method in (*world.ports.sign_ins, OPENROUTER, API_KEY)
+        ]
+    )
+
+
 async def auth_status(session: Session, params: contract.FolderParams, _: bool) -> contract.Status:  # noqa: FBT001
     """Who signs requests."""
     return await session.status(await session.place(params.uri))
@@ -299,6 +311,7 @@ ACTIONS: dict[str, Callable[[Session, Any, bool], Awaitable[Any]]] = {
     "qwen.auth.login": auth_login,
     "qwen.auth.logout": auth_logout,
     "qwen.auth.switch": auth_switch,
+    "qwen.auth.methods": auth_methods,
     "qwen.auth.status": auth_status,
     "qwen.auth.explain": auth_explain,
     "qwen.auth.cancel": auth_cancel,

@@ -18,7 +18,9 @@ VERSION = 1  # raised when a change would break a client
 Target = Literal["workspaceFolder", "user"]
 StopReason = Literal["end_turn", "max_tokens", "refusal", "cancelled"]
 StatusKind = Literal["Normal", "Error", "Warning", "Inactive"]
-SourceKind = Literal["keyring", "dotenv", "environment", "settings", "qwen-oauth", "default", "request"]
+SourceKind = Literal[
+    "keyring", "dotenv", "environment", "settings", "qwen-oauth", "default", "request", "choice"
+]
 RungOutcome = Literal["active", "outranked", "absent", "unusable"]
 ChosenBy = Literal["folder", "user", "inferred", "headless"]
 Role = Literal["system", "user", "assistant"]
@@ -87,6 +89,18 @@ class SwitchParams:
 
     method: str | None = None
     """`qwen-oauth` or `api-key`. None asks the user."""
+    uri: str | None = None
+    """See FolderParams."""
+    target: Target | None = None
+    """Where the choice is remembered. None: the folder of `uri`, else the user."""
+
+
+@attrs.frozen
+class ModelSelectParams:
+    """Choose the model that requests ask for."""
+
+    model: str | None = None
+    """Its name; an empty one forgets the choice. None asks the user."""
     uri: str | None = None
     """See FolderParams."""
     target: Target | None = None
@@ -206,7 +220,7 @@ class Source:
     variable: str | None = None
     """The variable's name, for `environment` and `dotenv`."""
     file: str | None = None
-    """The file's path."""
+    """The file's path; for `choice` the workspace folder's, or none for the user's choice."""
     line: int | None = None
     """The line in it, from 1."""
 
@@ -506,6 +520,22 @@ class Rung:
 
 
 @attrs.frozen
+class ModelRung:
+    """One place that may name the model."""
+
+    place: str
+    """The place."""
+    outcome: RungOutcome
+    """What became of it."""
+    why: str
+    """Why."""
+    model: str | None = None
+    """The model it names."""
+    source: Source | None = None
+    """Where that stands."""
+
+
+@attrs.frozen
 class Explanation:
     """The whole ladder in order: what won, and why each other one did not."""
 
@@ -519,6 +549,8 @@ class Explanation:
     """The one that counts."""
     markdown: str
     """All of it for people."""
+    models: list[ModelRung] = attrs.field(factory=list)
+    """The places that may name the model, in order; none where nobody is signed in."""
 
 
 @attrs.frozen
@@ -549,6 +581,18 @@ class ModelsResult:
     """Where the list came from."""
     models: list[Model]
     """Them."""
+
+
+@attrs.frozen
+class ModelSelectResult:
+    """The model that requests ask for now."""
+
+    model: str | None
+    """It; absent while the user is still choosing, or where the provider's first is asked for."""
+    message: str
+    """What the choice means, in one line; how else to name one, where nothing was chosen."""
+    status: Status
+    """The status after it."""
 
 
 @attrs.frozen
@@ -750,6 +794,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("qwen.trust.forget", TrustParams, TrustResult, "Forget answers, so that they are asked again"),
     Command("qwen.trust.list", FolderParams, TrustResult, "The answers in force"),
     Command("qwen.models.list", FolderParams, ModelsResult, "The provider's models"),
+    Command("qwen.models.select", ModelSelectParams, ModelSelectResult, "Choose the model to ask for"),
     Command(
         "qwen.chat.send", ChatSendParams, ChatResult, "Send a message, stream the answer", "qwen/chat/send"
     ),

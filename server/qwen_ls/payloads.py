@@ -148,10 +148,14 @@ def explanation(standing: Standing, uri: str | None = None) -> contract.Explanat
         )
         for r in standing.resolution.rungs
     ]
+    models = [
+        contract.ModelRung(m.place, m.outcome.value, m.why, m.model, source(m.source) if m.source else None)
+        for m in standing.resolution.models
+    ]
     shown = status(standing, uri=uri)
     candidates = [str(c.path) for c in chain.candidates]
     markdown = explain_in_words(shown, standing, candidates)
-    return contract.Explanation(shown, rungs, candidates, chain.file, markdown)
+    return contract.Explanation(shown, rungs, candidates, chain.file, markdown, models)
 
 
 def explain_in_words(shown: contract.Status, standing: Standing, candidates: list[str]) -> str:
@@ -165,6 +169,12 @@ def explain_in_words(shown: contract.Status, standing: Standing, candidates: lis
             lines.append(f"| {cell(rung.place)} | {MARKS[rung.outcome]} | {cell(key)} | {cell(rung.why)} |")
     absent = [cell(rung.place) for rung in resolution.rungs if rung.outcome is Outcome.ABSENT]
     lines += ["", "Nothing was found as:", "", *(f"- {place}" for place in absent)] if absent else []
+    if resolution.models:
+        lines += ["", "## Model", "", "| place | outcome | model | why |", "|---|---|---|---|"]
+        lines += [
+            f"| {cell(m.place)} | {MARKS[m.outcome]} | {cell(m.model or '—')} | {cell(m.why)} |"
+            for m in resolution.models
+        ]
     lines += ["", "## .env", ""]
     lines += [
         f"- {path}{' ← the one file that is read' if path == chain.file else ''}" for path in candidates

@@ -168,6 +168,7 @@ class FakeState:
     """Remembers while it lives."""
 
     choices: dict[str | None, str | None] = attrs.field(factory=dict)
+    chosen_models: dict[str | None, dict[str, str]] = attrs.field(factory=dict)
 
     async def choice(self, folder: str | None) -> str | None:
         """The choice."""
@@ -176,6 +177,10 @@ class FakeState:
     async def choose(self, folder: str | None, method: str | None) -> None:
         """Choose."""
         self.choices[folder] = method
+
+    async def models(self, folder: str | None) -> Mapping[str, str]:
+        """The models."""
+        return self.chosen_models.get(folder, {})
 
     async def decisions(self) -> Mapping[ConsentKey, Decision]:
         """None."""

@@ -56,6 +56,40 @@ async def test_choices_and_decisions_come_back(path: Path) -> None:
     assert await file.choice("/ws") is None
 
 
+async def test_chosen_models_come_back(path: Path) -> None:
+    """By place and base URL, in another server too; None forgets one and leaves the others."""
+    file, here, there = StateFile(path), "https://llm.example/v1", "https://other.example/v1"
+    assert (await file.models(None), await file.models("/ws")) == ({}, {})
+    await file.choose_model(None, here, "a")
+    await file.choose_model("/ws", here, "b")
+    await file.choose_model("/ws", there, "c")
+    await file.choose_model("/ws", here, "d")
+    other = StateFile(path)
+    assert [await other.models(where) for where in (None, "/ws", "/elsewhere")] == [
+        {here: "a"},
+        {here: "d", there: "c"},
+        {},
+    ]
+    await other.choose_model("/ws", here, None)
+    await other.choose_model("/elsewhere", here, None)
+    assert (await file.models("/ws"), await file.models(None)) == ({there: "c"}, {here: "a"})
+    assert stored_in(path)["version"] == 1
+
+
+@pytest.mark.parametrize(
+    "models",
+    [5, [], {"user": "m"}, {"user": {"https://x/v1": 5}}, {"folders": []}, {"folders": {"/ws": {"u": None}}}],
+)
+async def test_chosen_models_that_make_no_sense(path: Path, models: object) -> None:
+    """The file counts as none of ours: nothing is chosen, and the next choice keeps it beside the new one."""
+    write(path, {"models": models})
+    file = StateFile(path)
+    assert (await file.models(None), await file.models("/ws")) == ({}, {})
+    await file.choose_model("/ws", "https://x/v1", "m")
+    assert await file.models("/ws") == {"https://x/v1": "m"}
+    assert stored_in(path.with_suffix(".bad")) == {"models": models}
+
+
 async def test_servers_that_write_at_once_lose_nothing(path: Path) -> None:
     """Each change is made on what is there then, under a lock; unknown fields of a later version stay."""
     write(path, {"version": 9, "future": {"x": 1}})

@@ -89,6 +89,16 @@ export interface SwitchParams {
   target?: "workspaceFolder" | "user";
 }
 
+/** Choose the model that requests ask for. */
+export interface ModelSelectParams {
+  /** Its name; an empty one forgets the choice. `null` asks the user. */
+  model?: string;
+  /** See FolderParams. */
+  uri?: string;
+  /** Where the choice is remembered. `null`: the folder of `uri`, else the user. */
+  target?: "workspaceFolder" | "user";
+}
+
 /** End a sign-in that is under way. */
 export interface LoginCancelParams {
   /** From LoginResult. `null`: whichever is under way. */
@@ -176,10 +186,10 @@ export interface ChatCancelParams {
 /** Where a value came from. */
 export interface Source {
   /** The kind of place. */
-  kind: "keyring" | "dotenv" | "environment" | "settings" | "qwen-oauth" | "default" | "request";
+  kind: "keyring" | "dotenv" | "environment" | "settings" | "qwen-oauth" | "default" | "request" | "choice";
   /** The variable's name, for `environment` and `dotenv`. */
   variable?: string;
-  /** The file's path. */
+  /** The file's path; for `choice` the workspace folder's, or none for the user's choice. */
   file?: string;
   /** The line in it, from 1. */
   line?: number;
@@ -443,6 +453,20 @@ export interface Rung {
   baseUrl?: string;
 }
 
+/** One place that may name the model. */
+export interface ModelRung {
+  /** The place. */
+  place: string;
+  /** What became of it. */
+  outcome: "active" | "outranked" | "absent" | "unusable";
+  /** Why. */
+  why: string;
+  /** The model it names. */
+  model?: string;
+  /** Where that stands. */
+  source?: Source;
+}
+
 /** The whole ladder in order: what won, and why each other one did not. */
 export interface Explanation {
   /** The outcome. */
@@ -455,6 +479,8 @@ export interface Explanation {
   envFile?: string;
   /** All of it for people. */
   markdown: string;
+  /** The places that may name the model, in order; none where nobody is signed in. */
+  models?: ModelRung[];
 }
 
 /** Whether there was anything to cancel. */
@@ -479,6 +505,16 @@ export interface ModelsResult {
   baseUrl: string;
   /** Them. */
   models: Model[];
+}
+
+/** The model that requests ask for now. */
+export interface ModelSelectResult {
+  /** It; absent while the user is still choosing, or where the provider's first is asked for. */
+  model?: string;
+  /** What the choice means, in one line; how else to name one, where nothing was chosen. */
+  message: string;
+  /** The status after it. */
+  status: Status;
 }
 
 /** Tokens as the provider counted them. */
@@ -641,6 +677,7 @@ export interface Commands {
   "qwen.trust.forget": { params: TrustParams; result: TrustResult };
   "qwen.trust.list": { params: FolderParams; result: TrustResult };
   "qwen.models.list": { params: FolderParams; result: ModelsResult };
+  "qwen.models.select": { params: ModelSelectParams; result: ModelSelectResult };
   "qwen.chat.send": { params: ChatSendParams; result: ChatResult };
   "qwen.chat.cancel": { params: ChatCancelParams; result: CancelResult };
   "qwen.chat.new": { params: FolderParams; result: ChatNewResult };

@@ -172,13 +172,19 @@ class OAuthCache(Protocol):
 
 
 class State(Protocol):
-    """What is remembered across restarts: choices of a method, answers to consent questions."""
+    """What is remembered across restarts: choices of a method and a model, answers to consent questions."""
 
     async def choice(self, folder: str | None) -> str | None:
         """The method chosen for a folder; for the user if None."""
 
     async def choose(self, folder: str | None, method: str | None) -> None:
         """Remember a method; None forgets it. Raises OSError."""
+
+    async def models(self, folder: str | None) -> Mapping[str, str]:
+        """The models chosen for a folder, by base URL; for the user if None."""
+
+    async def choose_model(self, folder: str | None, base_url: str, model: str | None) -> None:
+        """Remember a model for a base URL; None forgets it. Raises OSError."""
 
     async def decisions(self) -> Mapping[ConsentKey, Decision]:
         """Every remembered answer."""

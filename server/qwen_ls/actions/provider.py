@@ -12,6 +12,7 @@ from qwen_ls.core.chat import Message, Role, encode_request
 from qwen_ls.core.credentials import QWEN_OAUTH, Credential, is_sign_in, oauth_credential
 from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.intents import HttpRequest, Unreachable
+from qwen_ls.core.models import with_choice
 from qwen_ls.core.origin import ConsentNeeded, Decision, authorize
 from qwen_ls.core.replies import MAX_ANSWER, Refusal, explain_no_reply, explain_refusal
 
@@ -53,6 +54,7 @@ async def ready(
         token = await accounts.of(credential.method).fresh(rejected.claim.secret if rejected else None)
         issuer = ports.sign_ins[credential.method].issuer
         credential = oauth_credential(credential.method, token, credential.claim.source, issuer)
+        credential = with_choice(standing.facts, credential)
     return Signed(credential, standing)
 
 

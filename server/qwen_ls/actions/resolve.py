@@ -31,6 +31,7 @@ async def stand(ports: Ports, place: Place) -> Standing:
     decisions = await ports.state.decisions()
     chain, home = await ports.env_files.find(place.folder, ports.settings.excluded_env_vars)
     folder_choice = await ports.state.choice(place.folder) if place.folder is not None else None
+    folder_models = await ports.state.models(place.folder) if place.folder is not None else {}
     folder_key, user_key = await ports.keys.find(place.folder)
     facts = Facts(
         folder=place.folder,
@@ -45,6 +46,8 @@ async def stand(ports: Ports, place: Place) -> Standing:
         },
         folder_choice=folder_choice,
         user_choice=await ports.state.choice(None),
+        folder_models=folder_models,
+        user_models=await ports.state.models(None),
         headless=place.headless,
         decisions=decisions,
         folder_key=folder_key,

@@ -1,7 +1,8 @@
 """What is remembered across restarts: `state.json` in platformdirs' state folder, 0600.
 
 {"version": 1, "choices": {"user": METHOD, "folders": {PATH: METHOD}}, "decisions": [{…}],
- "keys": {NAME: {…}}}: no secret is in it.
+ "models": {"user": {BASE_URL: MODEL}, "folders": {PATH: {BASE_URL: MODEL}}}, "keys": {NAME: {…}}}: no
+secret is in it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,22 @@ class StateFile:
             choices = state.setdefault("choices", {})
             place, name = (choices, "user") if folder is None else (choices.setdefault("folders", {}), folder)
             place.pop(name, None) if method is None else place.update({name: method})
+
+        await in_thread(partial(self._change, change))
+
+    async def models(self, folder: str | None) -> Mapping[str, str]:
+        """The models chosen for a folder, or for the user, by base URL."""
+        models = section(await in_thread(self._load), "models")
+        return section(models, "user") if folder is None else section(section(models, "folders"), folder)
+
+    async def choose_model(self, folder: str | None, base_url: str, model: str | None) -> None:
+        """Remember a model for a base URL; None forgets it. Raises OSError."""
+
+        def change(state: dict[str, Any]) -> None:
+            models = state.setdefault("models", {})
+            place, name = (models, "user") if folder is None else (models.setdefault("folders", {}), folder)
+            by_url = place.setdefault(name, {})
+            by_url.pop(base_url, None) if model is None else by_url.update({base_url: model})
 
         await in_thread(partial(self._change, change))
 
@@ -129,7 +146,18 @@ def is_state(found: Any) -> bool:
     if not isinstance(choices, dict) or not isinstance(choices.get("folders", {}), dict):
         return False
     methods = (*choices.get("folders", {}).values(), choices.get("user", ""))
-    return all(isinstance(method, str) for method in methods)
+    return all(isinstance(method, str) for method in methods) and are_models(found.get("models", {}))
+
+
+def are_models(found: Any) -> bool:
+    """Whether the chosen models have the shape that this module writes."""
+    if not isinstance(found, dict) or not isinstance(found.get("folders", {}), dict):
+        return False
+    places = (*found.get("folders", {}).values(), found.get("user", {}))
+    return all(
+        isinstance(place, dict) and all(isinstance(model, str) for model in place.values())
+        for place in places
+    )
 
 
 def section(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:

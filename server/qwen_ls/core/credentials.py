@@ -115,7 +115,7 @@ class Facts:
     `environment` is the process merged with the folder's `.env` file, `user_environment` the same
     without any project file. `cached` is Qwen OAuth's cache, `issuer` its server; `others` are the user's
     own by method. The keys stored for this folder and for the user come with their secret or with what
-    kept it away.
+    kept it away. The models chosen for them are by base URL.
     """
 
     folder: str | None
@@ -125,6 +125,8 @@ class Facts:
     issuer: Issuer
     folder_choice: str | None = None
     user_choice: str | None = None
+    folder_models: Mapping[str, str] = attrs.field(factory=dict)
+    user_models: Mapping[str, str] = attrs.field(factory=dict)
     headless: bool = False
     decisions: Mapping[ConsentKey, Decision] = attrs.field(factory=dict)
     others: Mapping[str, tuple[Issuer, CachedToken]] = attrs.field(factory=dict)

@@ -29,6 +29,7 @@ from qwen_ls.core.credentials import (
 )
 from qwen_ls.core.envchain import FileProblem
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.models import model_rungs, with_choice
 from qwen_ls.core.provenance import SourceKind
 from qwen_ls.core.providers import CATALOGUE
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qwen_ls.core.credentials import Facts
+    from qwen_ls.core.models import ModelRung
 
 
 class ChosenBy(str, Enum):
@@ -49,7 +51,10 @@ class ChosenBy(str, Enum):
 
 @attrs.frozen
 class Resolution:
-    """The outcome: the credential or the problem, the whole ladder, and what its owner should know."""
+    """The outcome: the credential or the problem, the whole ladder, and what its owner should know.
+
+    `models` are the places that may name the model, for the credential there is.
+    """
 
     credential: Credential | None
     method: str | None
@@ -57,6 +62,7 @@ class Resolution:
     rungs: tuple[Rung, ...]
     problem: Problem | None = None
     notes: tuple[FileProblem, ...] = ()
+    models: tuple[ModelRung, ...] = ()
 
     def require(self) -> Credential:
         """The credential; raises the problem if there is none."""
@@ -84,7 +90,10 @@ def resolve(facts: Facts) -> Resolution:
     rungs = (folder_rung, *environment_rungs, user_rung, settings_rung, oauth_rung, *other_rungs)
     settled = tuple(settle(rung, method, chosen_by, active) for rung in rungs)
     problem = None if active else signed_out(facts, method, chosen_by, rungs)
-    return Resolution(active, method, chosen_by, settled, problem, notes_on(facts, active))
+    resolution = Resolution(active, method, chosen_by, settled, problem, notes_on(facts, active))
+    if active is None:
+        return resolution
+    return attrs.evolve(resolution, credential=with_choice(facts, active), models=model_rungs(facts, active))
 
 
 def choose(

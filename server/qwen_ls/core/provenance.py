@@ -17,6 +17,7 @@ class SourceKind(str, Enum):
     QWEN_OAUTH = "qwen-oauth"
     DEFAULT = "default"
     REQUEST = "request"
+    CHOICE = "choice"
 
 
 @attrs.frozen
@@ -29,17 +30,15 @@ class Source:
     line: int | None = None
 
     def __str__(self) -> str:
-        if self.kind is SourceKind.DOTENV:
-            return f"{self.variable} at {self.file}:{self.line}"
-        if self.kind is SourceKind.ENVIRONMENT:
-            return f"environment variable {self.variable}"
-        if self.kind is SourceKind.QWEN_OAUTH:
-            return f"the sign-in cached in {self.file}"
-        if self.kind is SourceKind.DEFAULT:
-            return f"the default of {self.file}"
-        if self.kind is SourceKind.SETTINGS:
-            return f"{self.variable} in {self.file}"
-        return self.file or self.kind.value
+        words = {
+            SourceKind.DOTENV: f"{self.variable} at {self.file}:{self.line}",
+            SourceKind.ENVIRONMENT: f"environment variable {self.variable}",
+            SourceKind.QWEN_OAUTH: f"the sign-in cached in {self.file}",
+            SourceKind.DEFAULT: f"the default of {self.file}",
+            SourceKind.SETTINGS: f"{self.variable} in {self.file}",
+            SourceKind.CHOICE: f"the choice for {f'the folder {self.file}' if self.file else 'the user'}",
+        }
+        return words.get(self.kind) or self.file or self.kind.value
 
 
 @attrs.frozen

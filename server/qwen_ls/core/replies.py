@@ -163,8 +163,12 @@ def not_found(refusal: Refusal, credential: Credential, model: str | None) -> Pr
     is_about_model = model is not None and ("model" in said or model.lower() in said)
     if is_about_model or code_of(refusal) in MODEL_CODES:
         what = f"{host(credential)} has no model {model or 'of that name'}: {text}"
-        remedy = "Choose one of qwen.models.list (`qwen-ls models`), or correct OPENAI_MODEL"
-        return Problem(Kind.MODEL_NOT_FOUND, what, remedy=remedy)
+        own = credential.model
+        where = str(own.source) if own is not None and own.text == model else ""
+        remedy = (
+            "Choose one of qwen.models.list (`qwen-ls models`) with qwen.models.select, or in OPENAI_MODEL"
+        )
+        return Problem(Kind.MODEL_NOT_FOUND, what, where=where, remedy=remedy)
     what = f"{host(credential)} knows no such address: {text}"
     where = str(credential.claim.base_url.source)
     return Problem(Kind.BAD_REPLY, what, where=where, remedy="Check the base URL; most end in /v1")

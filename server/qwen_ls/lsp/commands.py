@@ -12,16 +12,15 @@ from pygls.exceptions import JsonRpcInvalidParams
 
 from qwen_ls import __version__, contract, payloads
 from qwen_ls.actions import doctor as doctor_action
-from qwen_ls.actions import models as models_action
 from qwen_ls.actions.browser_login import OPENROUTER
 from qwen_ls.actions.logout import logout
 from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import switch
 from qwen_ls.core.credentials import API_KEY, METHODS, QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
-from qwen_ls.lsp import chat, keys
+from qwen_ls.lsp import chat, keys, models
 from qwen_ls.lsp.decode import below, decode
-from qwen_ls.lsp.editor import within
+from qwen_ls.lsp.editor import ANSWER_WITHIN, within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from qwen_ls.lsp.server import Server
     from qwen_ls.lsp.session import Session
 
-ANSWER_WITHIN = 1.5  # seconds; some clients stand still until a command is answered
 LABELS = {QWEN_OAUTH: "Qwen account", API_KEY: "API key", OPENROUTER: "OpenRouter"}
 
 
@@ -268,13 +266,7 @@ async def auth_cancel(session: Session, params: contract.LoginCancelParams, _: b
     return contract.CancelResult(world.logins.cancel(params.login_id))
 
 
-# --- models and chat -----------------------------------------------------------------------------
-
-
-async def models_list(session: Session, params: contract.FolderParams, _: bool) -> contract.ModelsResult:  # noqa: FBT001
-    """The provider's models."""
-    world, place = await session.world(), await session.place(params.uri)
-    return payloads.models(await models_action.models(world.ports, world.accounts, place, session.editor))
+# --- chat ------------------------------------------------------------------------------------------
 
 
 async def chat_send(session: Session, params: contract.ChatSendParams, twin: bool) -> contract.ChatResult:  # noqa: FBT001
@@ -323,7 +315,8 @@ ACTIONS: dict[str, Callable[[Session, Any, bool], Awaitable[Any]]] = {
     "qwen.trust.deny": keys.trust_deny,
     "qwen.trust.forget": keys.trust_forget,
     "qwen.trust.list": keys.trust_list,
-    "qwen.models.list": models_list,
+    "qwen.models.list": models.models_list,
+    "qwen.models.select": models.models_select,
     "qwen.chat.send": chat_send,
     "qwen.chat.cancel": chat_cancel,
     "qwen.chat.new": chat_new,

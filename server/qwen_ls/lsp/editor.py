@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qwen_ls.core.origin import ConsentKey, ConsentNeeded
     from qwen_ls.lsp.rpc import Protocol
 
+ANSWER_WITHIN = 1.5  # seconds; some clients stand still until a command is answered
 QUESTION_TIMEOUT = 120.0  # seconds for a human to answer
 SHOW_TIMEOUT = 3.0  # seconds for a client to open a page
 SHOW_TIMEOUT_SLOW = 60.0  # where the client shows the code itself and asks before it opens the page

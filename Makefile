@@ -33,8 +33,9 @@ test: $(VENV)/.demo+test $(EXTENSION)/node_modules/.stamp ## the test suite, wit
 	$(SEALED) $(PY) -m pytest -m 'not e2e' $(ARGS)
 	$(NPM) test
 
-e2e: $(VENV)/.demo+test+e2e ## the same over a real llama.cpp, OAuth server and keyring
+e2e: $(VENV)/.demo+test+e2e vsix ## the same over a real llama.cpp, OAuth server, keyring and VS Code
 	tests/e2e/install.sh
+	tests/editors/vscode/install.sh
 	$(SEALED) $(PY) -m pytest -m e2e $(ARGS)
 
 check: $(VENV)/.check+demo+test+e2e $(EXTENSION)/node_modules/.stamp ## formatting, lint, types, import rule, generated files

@@ -1,0 +1,148 @@
+"""The workbench of VS Code as somebody sees it: palette, quick input, dialogs, notifications, views."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import attrs
+
+from editors.vscode.code_server import chromium
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from playwright.async_api import BrowserContext, FrameLocator, Locator, Page, ViewportSize
+
+PATIENCE = 20_000  # milliseconds; nothing takes that long unless it hangs
+START_PATIENCE = 60_000  # milliseconds for the first workbench of a run
+SIZE: ViewportSize = {"width": 1280, "height": 800}
+# Everything is loopback here, and this process is root in a namespace of its own.
+OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server")
+
+
+@attrs.define(eq=False)
+class Workbench:
+    """One window. Locators wait by themselves; what does not come is a TimeoutError that names it."""
+
+    context: BrowserContext
+    page: Page
+    artefacts: Path
+
+    # --- windows ----------------------------------------------------------------------------------
+
+    async def visit(self, url: str, place: Path) -> None:
+        """Open a folder or a `.code-workspace` file."""
+        kind = "workspace" if place.suffix == ".code-workspace" else "folder"
+        await self.page.goto(f"{url}/?{kind}={place}")
+        await self.is_ready()
+
+    async def is_ready(self) -> None:
+        """Return once the extension is there: a palette opened before that stays empty for good."""
+        await self.page.locator(".activitybar [aria-label^='Qwen']").first.wait_for(timeout=START_PATIENCE)
+
+    async def reload(self) -> None:
+        """Reload the window, as the command of that name does."""
+        await self.page.reload()
+        await self.is_ready()
+
+    async def screenshot(self, name: str) -> None:
+        """Keep what is seen."""
+        await self.page.screenshot(path=self.artefacts / f"{name}.png")
+
+    # --- palette and quick input ------------------------------------------------------------------
+
+    @property
+    def input(self) -> Locator:
+        """The quick input's field."""
+        return self.page.locator(".quick-input-widget input.input")
+
+    def choice(self, text: str | re.Pattern[str]) -> Locator:
+        """A row of the quick input's list."""
+        return self.page.locator(".quick-input-list .monaco-list-row").filter(has_text=text).first
+
+    async def command(self, title: str) -> None:
+        """Run a command from the palette."""
+        await self.page.keyboard.press("F1")
+        await self.input.fill(f">{title}")
+        await self.choice(title).wait_for()
+        await self.page.keyboard.press("Enter")
+
+    async def pick(self, text: str | re.Pattern[str]) -> None:
+        """Choose a row."""
+        await self.choice(text).click()
+
+    async def type_secret(self, text: str) -> None:
+        """Answer a question for a secret; it must be masked."""
+        await self.page.locator(".quick-input-widget input.input[type=password]").wait_for()
+        await self.input.fill(text)
+        await self.page.keyboard.press("Enter")
+
+    async def open_file(self, file: Path) -> None:
+        """Open a file in the editor."""
+        await self.page.keyboard.press("Control+p")
+        await self.input.fill(str(file))  # a whole path is not searched for: the oldest has no tool
+        await self.choice(file.name).wait_for()
+        await self.page.keyboard.press("Enter")
+        await self.page.locator(f".tab.active[data-resource-name='{file.name}']").wait_for()
+
+    # --- what it says -----------------------------------------------------------------------------
+
+    def notification(self, text: str | re.Pattern[str]) -> Locator:
+        """A notification that is shown."""
+        return self.page.locator(".notification-toast").filter(has_text=text).first
+
+    async def answer(self, text: str | re.Pattern[str], button: str) -> None:
+        """Press a button of a notification."""
+        await self.notification(text).get_by_role("button", name=button).click()
+
+    @property
+    def dialog(self) -> Locator:
+        """The modal dialog."""
+        return self.page.locator(".monaco-dialog-box")
+
+    @property
+    def editor(self) -> Locator:
+        """The lines of the active editor that are in view."""
+        return self.page.locator(".editor-group-container.active .editor-instance .view-lines").first
+
+    def status_item(self, text: str | re.Pattern[str]) -> Locator:
+        """An item of the status bar."""
+        return self.page.locator(".statusbar-item").filter(has_text=text).first
+
+    async def accounts(self) -> list[str]:
+        """What stands in the Accounts menu."""
+        await self.page.locator(".activitybar [aria-label^='Accounts']").first.click()
+        items = self.page.locator(".monaco-menu .action-label")
+        await items.first.wait_for()
+        labels = [label.strip() for label in await items.all_inner_texts()]
+        return [label for label in labels if label]
+
+    # --- the chat view ----------------------------------------------------------------------------
+
+    @property
+    def chat(self) -> FrameLocator:
+        """The inside of the extension's chat view."""
+        return self.page.frame_locator("iframe.webview.ready").frame_locator("iframe#active-frame")
+
+
+@contextlib.asynccontextmanager
+async def browser(profile: Path) -> AsyncIterator[BrowserContext]:
+    """A browser that keeps its profile: VS Code's SecretStorage is in it."""
+    from playwright.async_api import async_playwright  # `make test` collects these tests without it
+
+    async with async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=chromium(),
+            args=OPTIONS,
+            viewport=SIZE,
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        context.set_default_timeout(PATIENCE)
+        try:
+            yield context
+        finally:
+            await context.close()

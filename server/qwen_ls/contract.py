@@ -680,6 +680,8 @@ class ChatEnd:
     """What it took."""
     model: str | None = None
     """The model that really served."""
+    requested_model: str | None = None
+    """The model that was asked for."""
     error: ErrorData | None = None
     """What went wrong; the text so far is kept."""
 

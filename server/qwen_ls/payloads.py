@@ -258,6 +258,7 @@ def chat_end(turn: Turn, seq: int, problem: Problem | None) -> contract.ChatEnd:
         turn.stop_reason.value if turn.stop_reason else None,
         usage(turn),
         turn.model,
+        turn.requested_model,
         error(problem) if problem else None,
     )
 

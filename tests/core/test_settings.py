@@ -87,6 +87,7 @@ def test_everything_set() -> None:
             "caFile": "/ca.pem",
             "allowPlaintextKeys": True,
             "oauthServers": {"corp": SERVER},
+            "fallbackModels": ["b", "c"],
         }
     )
     assert found == Settings(
@@ -97,11 +98,13 @@ def test_everything_set() -> None:
         "/ca.pem",
         True,  # noqa: FBT003 - in the order of the fields
         {"corp": ISSUER},
+        ("b", "c"),
     )
 
 
 @pytest.mark.parametrize(
-    "name", ["excludedEnvVars", "insecureOrigins", "timeouts", "proxy", "caFile", "oauthServers"]
+    "name",
+    ["excludedEnvVars", "insecureOrigins", "timeouts", "proxy", "caFile", "oauthServers", "fallbackModels"],
 )
 def test_null_is_unset(name: str) -> None:
     """A setting that is null has its default, and is no problem."""
@@ -121,6 +124,7 @@ def test_null_is_unset(name: str) -> None:
         ("allowPlaintextKeys", 1, "neither true nor false"),
         ("timeouts", 30, "no object"),
         ("oauthServers", [], "no object"),
+        ("fallbackModels", "b", "no list of strings"),
     ],
 )
 def test_a_bad_value_keeps_its_default(name: str, value: object, says: str) -> None:

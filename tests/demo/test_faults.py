@@ -71,6 +71,13 @@ async def test_a_status_can_come_as_a_web_page(provider: Provider, client: httpx
     assert (await client.get("/v1/models")).json()["error"]["message"] == "Told to answer 500."
 
 
+async def test_a_fault_for_one_model(provider: Provider, client: httpx.AsyncClient) -> None:
+    """One model can be down while the others answer; a request without a model is for none."""
+    provider.fault("chat", status=503, model="a")
+    asked = [{**STREAM, "model": "a"}, {**STREAM, "model": "b"}, STREAM]
+    assert [(await client.post(CHAT, json=body)).status_code for body in asked] == [503, 200, 200]
+
+
 async def test_a_fault_for_one_kind_of_credential(provider: Provider, client: httpx.AsyncClient) -> None:
     """Chat can be closed to tokens of a sign-in while keys go on."""
     access_token = (await sign_in(provider, client))["access_token"]

@@ -587,6 +587,8 @@ export interface ChatEnd {
   usage?: Usage;
   /** The model that really served. */
   model?: string;
+  /** The model that was asked for. */
+  requestedModel?: string;
   /** What went wrong; the text so far is kept. */
   error?: ErrorData;
 }

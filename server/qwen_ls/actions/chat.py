@@ -1,16 +1,16 @@
-"""Send a message and stream the answer: conversations, turns, retries, stop."""
+"""Send a message and stream the answer: conversations, turns, stop."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
 from functools import partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.actions.provider import model_of, ready, refuse, send, with_consent, with_token
+from qwen_ls.actions.opening import Opening
+from qwen_ls.actions.provider import model_of, with_consent, with_token
 from qwen_ls.actions.resolve import stand
 from qwen_ls.core.chat import (
     Answer,
@@ -21,9 +21,7 @@ from qwen_ls.core.chat import (
     StopReason,
     Usage,
     bad_reply,
-    encode_request,
 )
-from qwen_ls.core.credentials import is_sign_in
 from qwen_ls.core.errors import Kind, Problem, strip_control
 from qwen_ls.core.intents import Cut, Unreachable
 from qwen_ls.core.replies import (
@@ -32,20 +30,16 @@ from qwen_ls.core.replies import (
     explain_no_reply,
     explain_refusal,
     explain_stream_error,
-    retry_after,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_ls.actions.ports import Exchange, Human, Place, Ports, Sink
-    from qwen_ls.actions.provider import Signed
+    from qwen_ls.actions.opening import Opened
+    from qwen_ls.actions.ports import Human, Place, Ports, Sink
     from qwen_ls.actions.tokens import Accounts
 
-RETRIES = 2  # before the first byte, for 429 and for 5xx each
-BACKOFF = 0.5  # seconds before the first retry of a 5xx, doubled for the second, jittered
 MOST_CONVERSATIONS = 256  # kept in memory; the one unused for longest goes first
-REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 @attrs.define(eq=False)
@@ -155,80 +149,46 @@ class Chats:
         find_model = partial(model_of, self._ports, asked=turn.asked_model)
         signed, model = await with_token(self._ports, self._accounts, standing, find_model)
         turn.requested_model = model
-        body = encode_request(turn.messages, model)
-        signed, exchange = await self._open(signed, model, body, sink)
+        opening = Opening(self._ports, self._accounts, turn.messages, sink, signed)
+        opened = await opening.first_of(tuple(dict.fromkeys((model, *self._ports.settings.fallback_models))))
         try:
-            await self._stream(turn, exchange, signed, sink)
+            await self._stream(turn, opened, sink)
         finally:
-            await exchange.aclose()
+            await opened.exchange.aclose()
 
-    async def _open(self, signed: Signed, model: str, body: bytes, sink: Sink) -> tuple[Signed, Exchange]:
-        """The exchange of an accepted request, after refreshes and retries before the first byte."""
-        refreshed = False
-        retries = {"rate": 0, "down": 0}
-        while True:
-            exchange = await send(self._ports, signed, "POST", "/chat/completions", body)
-            if exchange.status == HTTPStatus.OK:
-                return signed, exchange
-            try:
-                problem = await refuse(self._ports, exchange, signed.credential, model)
-            finally:
-                await exchange.aclose()
-            if exchange.status in REFUSALS and is_sign_in(signed.credential.method) and not refreshed:
-                refreshed = True
-                sink.note("renewing the sign-in")
-                signed = await ready(self._ports, self._accounts, signed.standing, rejected=signed.credential)
-                continue
-            seconds = self._pause(problem, exchange, retries)
-            if seconds is None:
-                raise problem
-            sink.note(f"{problem.kind.value}: trying again in {seconds:.0f} s")
-            await self._ports.clock.sleep(seconds)
-
-    def _pause(self, problem: Problem, exchange: Exchange, retries: dict[str, int]) -> float | None:
-        """Seconds to wait before asking again; None to give up."""
-        if problem.kind is Kind.RATE_LIMITED and retries["rate"] < RETRIES:
-            seconds = retry_after(exchange.headers, self._ports.clock.now())
-            if seconds is not None and seconds > self._ports.settings.timeouts.retry_after:
-                return None
-            retries["rate"] += 1
-            return BACKOFF * float(2 ** retries["rate"]) if seconds is None else seconds
-        if problem.kind is Kind.PROVIDER_DOWN and retries["down"] < RETRIES:
-            retries["down"] += 1
-            return BACKOFF * float(2 ** (retries["down"] - 1)) * (1 + 0.2 * self._ports.entropy.jitter())
-        return None
-
-    async def _stream(self, turn: Turn, exchange: Exchange, signed: Signed, sink: Sink) -> None:
-        answer = Answer()
+    async def _stream(self, turn: Turn, opened: Opened, sink: Sink) -> None:
+        answer, exchange, credential = Answer(), opened.exchange, opened.signed.credential
         try:
             if "event-stream" in exchange.headers.get("content-type", ""):
                 async for chunk in exchange.chunks():
                     for delta in answer.feed(chunk):
                         take(turn, delta, sink)
             else:
-                for delta in await self._whole(turn, exchange, signed, answer):
+                for delta in await self._whole(opened, answer):
                     take(turn, delta, sink)
             answer.end()
         except Cut:
             answer.end()  # a connection cut after the last word is no loss
         except Unreachable as unreachable:
-            raise explain_no_reply(unreachable.reply, signed.credential) from None
+            raise explain_no_reply(unreachable.reply, credential) from None
         except ErrorInStream as error:
             now = self._ports.clock.now()
-            raise explain_stream_error(error.fields, signed.credential, turn.requested_model, now) from None
+            raise explain_stream_error(error.fields, credential, opened.model, now) from None
         finally:
-            turn.model, turn.usage = answer.model, answer.usage
+            fallback = opened.model if opened.model != turn.requested_model else None
+            turn.model, turn.usage = answer.model or fallback, answer.usage
         turn.stop_reason = answer.stop_reason
 
-    async def _whole(self, turn: Turn, exchange: Exchange, signed: Signed, answer: Answer) -> list[Delta]:
+    async def _whole(self, opened: Opened, answer: Answer) -> list[Delta]:
         """An answer that came at once, as JSON; anything else is explained."""
+        exchange, credential = opened.exchange, opened.signed.credential
         body = await exchange.read_json(MAX_ANSWER)
         if body is None:
             content_type = exchange.headers.get("content-type", "")
             if "html" in content_type:
                 page = Refusal(exchange.status, None, exchange.headers, content_type)
-                raise explain_refusal(page, signed.credential, turn.requested_model, self._ports.clock.now())
-            raise bad_reply(f"{signed.credential.base_url} answered with neither events nor JSON")
+                raise explain_refusal(page, credential, opened.model, self._ports.clock.now())
+            raise bad_reply(f"{credential.base_url} answered with neither events nor JSON")
         return answer.whole(body)
 
 

@@ -91,7 +91,8 @@ class Problem(Exception):  # noqa: N818 - the word users and the wire know it by
     """A failure with its kind, one line of text, and what to do next.
 
     `what` names the event, `where` the value's origin (file and line, variable, URL), `remedy` the
-    next step. `retryable` says whether the same request may succeed later unchanged.
+    next step. `retryable` says whether the same request may succeed later unchanged, `another_model`
+    whether another model of the same provider may answer it now.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Problem(Exception):  # noqa: N818 - the word users and the wire know it by
         remedy: str,
         cause: Cause | None = None,
         retryable: bool = False,
+        another_model: bool = False,
         actions: Sequence[Action] = (),
     ) -> None:
         super().__init__(kind.value)
@@ -110,12 +112,18 @@ class Problem(Exception):  # noqa: N818 - the word users and the wire know it by
         self.cause = cause
         self.remedy = one_line(remedy, LONGEST_MESSAGE)
         self.retryable = retryable
+        self.another_model = another_model
         self.actions = tuple(actions)
         origin = f" ({where})" if where else ""
         self.message = one_line(f"{what}{origin}. {remedy}", LONGEST_MESSAGE)
 
     def __str__(self) -> str:
         return self.message
+
+    @property
+    def event(self) -> str:
+        """The message without its remedy."""
+        return self.message.removesuffix(f". {self.remedy}")
 
 
 CONTROL = re.compile(

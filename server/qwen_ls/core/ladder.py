@@ -171,8 +171,7 @@ def key_kept_away(facts: Facts) -> Problem | None:
     """The keyring's own problem, for the first stored key that it would not give."""
     for found in (facts.folder_key, facts.user_key):
         if found is not None and (problem := found.kept_away) is not None:
-            why = problem.message.removesuffix(f". {problem.remedy}")
-            what = f"The {found.entry} cannot be read: {why}"
+            what = f"The {found.entry} cannot be read: {problem.event}"
             retryable = problem.retryable
             return Problem(problem.kind, what, remedy=problem.remedy, retryable=retryable, actions=[SWITCH])
     return None

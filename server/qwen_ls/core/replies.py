@@ -22,7 +22,7 @@ from qwen_ls.core.origin import read_base_url
 from qwen_ls.core.providers import CODING_PLAN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from qwen_ls.core.intents import NoReply
 
@@ -65,7 +65,8 @@ def explain_other(refusal: Refusal, credential: Credential) -> Problem:
     said = quote(refusal, credential)
     if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         what = f"{host(credential)} is in trouble: {said}"
-        return Problem(Kind.PROVIDER_DOWN, what, remedy="Try again in a while", retryable=True)
+        remedy = "Try again in a while"
+        return Problem(Kind.PROVIDER_DOWN, what, remedy=remedy, retryable=True, another_model=True)
     too_long = code_of(refusal) == "context_length_exceeded"
     if refusal.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or too_long:
         what = f"The message is too large for {host(credential)}: {said}"
@@ -81,14 +82,14 @@ def explain_access(refusal: Refusal, credential: Credential, now: float) -> Prob
         return free_tier_closed(refusal, credential)
     if out_of_quota:
         what = f"The quota of {origin_of_key(credential)} is used up: {quote(refusal, credential)}"
-        return Problem(
-            Kind.QUOTA_EXCEEDED, what, remedy="Top it up, wait for its reset, or switch", actions=[SWITCH]
-        )
+        remedy, one_model = "Top it up, wait for its reset, or switch", is_quota_of_a_model(refusal)
+        return Problem(Kind.QUOTA_EXCEEDED, what, remedy=remedy, another_model=one_model, actions=[SWITCH])
     if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = retry_after(refusal.headers, now)
         when = f"in {seconds:.0f} s" if seconds is not None else "in a minute"
         what = f"{host(credential)} asks for a pause: {quote(refusal, credential)}"
-        return Problem(Kind.RATE_LIMITED, what, remedy=f"Try again {when}", retryable=True)
+        remedy = f"Try again {when}"
+        return Problem(Kind.RATE_LIMITED, what, remedy=remedy, retryable=True, another_model=True)
     if is_sign_in(credential.method):
         whose = "Qwen sign-in" if credential.method == QWEN_OAUTH else f"sign-in {credential.method}"
         what = f"{host(credential)} rejected the {whose}: {quote(refusal, credential)}"
@@ -168,7 +169,7 @@ def not_found(refusal: Refusal, credential: Credential, model: str | None) -> Pr
         remedy = (
             "Choose one of qwen.models.list (`qwen-ls models`) with qwen.models.select, or in OPENAI_MODEL"
         )
-        return Problem(Kind.MODEL_NOT_FOUND, what, where=where, remedy=remedy)
+        return Problem(Kind.MODEL_NOT_FOUND, what, where=where, remedy=remedy, another_model=True)
     what = f"{host(credential)} knows no such address: {text}"
     where = str(credential.claim.base_url.source)
     return Problem(Kind.BAD_REPLY, what, where=where, remedy="Check the base URL; most end in /v1")
@@ -185,6 +186,21 @@ def explain_no_reply(result: NoReply, credential: Credential) -> Problem:
     what = f"{host(credential)} could not be reached: {result.detail}"
     where = str(credential.claim.base_url.source)
     return Problem(Kind.NETWORK, what, where=where, remedy=remedy, cause=result.cause, retryable=True)
+
+
+def told_together(failures: Sequence[tuple[str, Problem]]) -> Problem:
+    """One problem for the failures of several models, in order: the first one's kind, everyone's line."""
+    (_, first), *others = failures
+    if not others:
+        return first
+    return Problem(
+        first.kind,
+        "; then ".join(f"{model}: {problem.event}" for model, problem in failures),
+        remedy=first.remedy,
+        cause=first.cause,
+        retryable=any(problem.retryable for _, problem in failures),
+        actions=first.actions,
+    )
 
 
 def explain_stream_error(fields: Any, credential: Credential, model: str | None, now: float) -> Problem:
@@ -238,9 +254,12 @@ def code_of(refusal: Refusal) -> str:
 def says_quota(refusal: Refusal) -> bool:
     """Whether a 429 or 403 means an empty account and not a pause."""
     fields = error_fields(refusal)
-    message = str(fields.get("message", "")).lower()
-    words = (fields.get("code"), fields.get("type"))
-    return "insufficient_quota" in words or "free allocated quota exceeded" in message
+    return "insufficient_quota" in (fields.get("code"), fields.get("type")) or is_quota_of_a_model(refusal)
+
+
+def is_quota_of_a_model(refusal: Refusal) -> bool:
+    """Whether it is one model's quota that is used up: Model Studio gives a free one for each."""
+    return "free allocated quota exceeded" in words_of(refusal).lower()
 
 
 def words_of(refusal: Refusal) -> str:

@@ -42,6 +42,7 @@ class Settings:
     ca_file: str | None = None
     allow_plaintext_keys: bool = False
     oauth_servers: Mapping[str, Issuer] = attrs.field(factory=dict)
+    fallback_models: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -71,6 +72,7 @@ def read_settings(fields: Mapping[str, Any]) -> Settings:
         text(fields, "caFile", problems),
         flag(fields, "allowPlaintextKeys", problems),
         oauth_servers(fields.get("oauthServers"), problems),
+        texts(fields, "fallbackModels", defaults.fallback_models, problems),
         tuple(problems),
     )
 

@@ -49,6 +49,7 @@ class Fault:
 class _Standing:
     route: str
     credential: str | None
+    model: str | None
     times: int | None
     fields: dict[str, Any]
 
@@ -60,26 +61,34 @@ class Faults:
         self._standing: list[_Standing] = []
 
     def add(
-        self, route: str, *, times: int | None = None, credential: str | None = None, **fields: Any
+        self,
+        route: str,
+        *,
+        times: int | None = None,
+        credential: str | None = None,
+        model: str | None = None,
+        **fields: Any,
     ) -> None:
-        """Let the next `times` requests of a route go wrong (None: all), or those of one kind of credential.
+        """Let the next `times` requests of a route go wrong (None: all).
 
-        Raises TypeError or ValueError for a field or route there is not.
+        Or only those of one kind of credential, or for one model. Raises TypeError or ValueError for a
+        field or route that there is not.
         """
         if route not in ROUTES:
             raise ValueError(f"no such route: {route}")
         Fault(**fields)
-        self._standing.append(_Standing(route, credential, times, fields))
+        self._standing.append(_Standing(route, credential, model, times, fields))
 
     def clear(self, route: str | None = None) -> None:
         """Forget the faults of one route, or all."""
         self._standing = [fault for fault in self._standing if route not in (None, fault.route)]
 
-    def take(self, route: str, credential: str | None) -> Fault:
+    def take(self, route: str, credential: str | None, model: str | None) -> Fault:
         """What goes wrong with this request; where two faults say the same thing, the later one counts."""
         fields: dict[str, Any] = {}
         for fault in self._standing:
-            if fault.route == route and fault.credential in (None, credential):
+            wanted = (fault.credential in (None, credential), fault.model in (None, model))
+            if fault.route == route and all(wanted):
                 fields |= fault.fields
                 if fault.times is not None:
                     fault.times -= 1

@@ -105,7 +105,10 @@ class Endpoint:
             credential=self._kind_of_credential(authorization),
             **_read_body(request.headers.get("content-type", ""), body),
         )
-        fault = self._faults.take(self._route, entry["credential"]) if self._route in ROUTES else Fault()
+        asked = entry["json"].get("model") if isinstance(entry["json"], dict) else None
+        fault = Fault()
+        if self._route in ROUTES:
+            fault = self._faults.take(self._route, entry["credential"], asked)
         transport = scope["state"]["transport"]
         exchange = Exchange(transport, receive, send, self._requests, entry)
         await exchange.answer(fault, lambda: self._handle(entry))

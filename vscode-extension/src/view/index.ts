@@ -1,16 +1,10 @@
 // The chat view in the side bar.
 import * as vscode from "vscode";
 import type { Core } from "../core.ts";
+import type { Passage } from "./attach.ts";
+import { Panel, VIEW } from "./panel.ts";
 
-const VIEW = "qwenLs.chat";
-
-/** A piece of a document to ask about. */
-export interface Passage {
-  readonly uri: vscode.Uri;
-  readonly range: vscode.Range;
-  readonly text: string;
-  readonly languageId: string;
-}
+export type { Passage } from "./attach.ts";
 
 /** The chat view, as commands use it. */
 export interface ChatView {
@@ -22,15 +16,15 @@ export interface ChatView {
 
 /** Registers the view. */
 export function registerChatView(core: Core): ChatView {
-  const show = async (): Promise<void> => {
-    await vscode.commands.executeCommand(`${VIEW}.focus`);
-  };
+  const panel = new Panel(core);
   core.context.subscriptions.push(
-    vscode.window.registerWebviewViewProvider(VIEW, {
-      resolveWebviewView: (view) => {
-        view.description = core.statuses.of(undefined)?.message ?? "";
-      },
-    }),
+    panel,
+    vscode.window.registerWebviewViewProvider(VIEW, panel),
+    vscode.commands.registerCommand("qwenLs.newChat", () => panel.clear()),
+    core.statuses.onDidChange(() => { panel.tell(); }),
+    core.server.onDidChangeState(() => { panel.tell(); }),
+    vscode.window.onDidChangeActiveTextEditor(() => { panel.tell(); }),
+    vscode.workspace.onDidChangeWorkspaceFolders(() => { panel.tell(); }),
   );
-  return { show, ask: show };
+  return panel;
 }

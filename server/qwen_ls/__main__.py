@@ -73,6 +73,7 @@ def compose(user_settings: Mapping[str, Any] | None = None) -> Ports:
 
     from qwen_ls.actions.keys import Keys  # noqa: PLC0415
     from qwen_ls.actions.ports import Ports, SignInServer  # noqa: PLC0415
+    from qwen_ls.adapters.context_files import WorkspaceFiles  # noqa: PLC0415
     from qwen_ls.adapters.env_files import EnvFileSystem  # noqa: PLC0415
     from qwen_ls.adapters.http import HttpAdapter  # noqa: PLC0415
     from qwen_ls.adapters.key_file import PlainKeyFile  # noqa: PLC0415
@@ -114,6 +115,7 @@ def compose(user_settings: Mapping[str, Any] | None = None) -> Ports:
         qwen_settings=QwenSettings(around.qwen_folder / "settings.json", around.all),
         settings=settings,
         ledger=Ledger(),
+        context_files=WorkspaceFiles((around.state_folder, around.qwen_folder / "settings.json")),
         process=around.known,
         network=around.network,
     )

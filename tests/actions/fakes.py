@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qwen_ls.core.chat import Delta
     from qwen_ls.core.intents import HttpRequest, PostForm
     from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision
+    from qwen_ls.core.outgoing import SecretInMessage
     from qwen_ls.core.settings import Timeouts
     from qwen_ls.core.stored import StoredKey
 
@@ -224,6 +225,10 @@ class Somebody:
     async def consent(self, need: ConsentNeeded) -> Decision | None:
         """Nobody should ask here."""
         raise AssertionError(need.question)
+
+    async def may_send(self, found: SecretInMessage) -> bool:
+        """Nobody should ask here either."""
+        raise AssertionError(found.question)
 
     def delta(self, delta: Delta) -> None:
         """A piece."""

@@ -24,6 +24,7 @@ from qwen_ls.core.chat import (
 )
 from qwen_ls.core.errors import Kind, Problem, strip_control
 from qwen_ls.core.intents import Cut, Unreachable
+from qwen_ls.core.outgoing import SecretInMessage, find_loaded, loaded_secrets
 from qwen_ls.core.replies import (
     MAX_ANSWER,
     Refusal,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from qwen_ls.actions.opening import Opened
     from qwen_ls.actions.ports import Human, Place, Ports, Sink
+    from qwen_ls.actions.resolve import Standing
     from qwen_ls.actions.tokens import Accounts
 
 MOST_CONVERSATIONS = 256  # kept in memory; the one unused for longest goes first
@@ -78,6 +80,7 @@ class Chats:
         self._ports = ports
         self._accounts = accounts
         self._conversations: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
+        self._cleared: dict[str, set[str]] = {}  # secrets the user lets a conversation hold, by digest
         self.turns: dict[str, Turn] = {}
 
     def new(self) -> str:
@@ -124,7 +127,8 @@ class Chats:
             turn.stop_reason = StopReason.CANCELLED
         try:
             if not turn.stopped:
-                await with_consent(self._ports, turn.place, human.consent, lambda: self._attempt(turn, sink))
+                attempt = partial(self._attempt, turn, human, sink)
+                await with_consent(self._ports, turn.place, human.consent, attempt)
         except asyncio.CancelledError:
             if not turn.stopped:
                 raise
@@ -142,10 +146,28 @@ class Chats:
         self._conversations[conversation_id] = messages
         self._conversations.move_to_end(conversation_id)
         while len(self._conversations) > MOST_CONVERSATIONS:
-            self._conversations.popitem(last=False)
+            forgotten, _ = self._conversations.popitem(last=False)
+            self._cleared.pop(forgotten, None)
 
-    async def _attempt(self, turn: Turn, sink: Sink) -> None:
+    async def _search(self, turn: Turn, standing: Standing, human: Human) -> None:
+        """Ask before a message leaves that holds a secret of this place. Raises Problem if it may not.
+
+        A yes holds for the same secret in the same conversation: its messages are sent again with the next.
+        """
+        cleared = self._cleared.get(turn.conversation_id, set())
+        loaded = loaded_secrets(standing.facts, self._ports.network)
+        found = find_loaded((m.content for m in turn.messages), loaded, cleared)
+        if not found:
+            return
+        credential = standing.resolution.credential
+        problem = SecretInMessage(found, credential.base_url if credential is not None else "the provider")
+        if turn.place.headless or not await human.may_send(problem):
+            raise problem
+        self._cleared.setdefault(turn.conversation_id, set()).update(one.secret.digest for one in found)
+
+    async def _attempt(self, turn: Turn, human: Human, sink: Sink) -> None:
         standing = await stand(self._ports, turn.place)
+        await self._search(turn, standing, human)
         find_model = partial(model_of, self._ports, asked=turn.asked_model)
         signed, model = await with_token(self._ports, self._accounts, standing, find_model)
         turn.requested_model = model

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from qwen_ls.actions.keys import Keys
     from qwen_ls.core.chat import Delta
+    from qwen_ls.core.context import Listed, Located
     from qwen_ls.core.envchain import EnvChain
     from qwen_ls.core.intents import HttpRequest, NoReply, PostForm, PostJson, Reply
     from qwen_ls.core.limits import Ledger
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from qwen_ls.core.oauth.device import DeviceAuthorization
     from qwen_ls.core.oauth.token import CachedToken, Issuer, Token
     from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision
+    from qwen_ls.core.outgoing import SecretInMessage
     from qwen_ls.core.qwen_settings import QwenKey
     from qwen_ls.core.settings import Settings, Timeouts
     from qwen_ls.core.stored import StoredKey
@@ -152,6 +154,26 @@ class QwenCodeSettings(Protocol):
         """The key it offers, None, or why it cannot be used."""
 
 
+class ContextFiles(Protocol):
+    """Files of the workspace folder that go along with a message."""
+
+    async def locate(self, folder: str | None, path: str, *, inside: bool = True) -> Located:
+        """Where a path really leads. Raises Problem for one outside the folder or with secrets."""
+
+    async def read(self, located: Located, *, whole: bool) -> str:
+        """Its text; `whole` refuses one too large to go along as such. Raises Problem."""
+
+    async def names(self, folder: str | None, path: str) -> list[Listed]:
+        """The names in a folder that may be mentioned."""
+
+
+class OpenTexts(Protocol):
+    """The documents that are open in the editor; their text wins over the disk."""
+
+    async def text_of(self, real: str) -> str | None:
+        """The text of the open document with this real path; None if it is not open."""
+
+
 class OAuthCache(Protocol):
     """`oauth_creds.json`, shared with Qwen Code."""
 
@@ -221,6 +243,9 @@ class Human(Protocol):
     async def consent(self, need: ConsentNeeded) -> Decision | None:
         """Put a consent question; None when nobody answers."""
 
+    async def may_send(self, found: SecretInMessage) -> bool:
+        """Ask whether a message may be sent although it holds secrets; False when nobody answers."""
+
 
 class Sink(Protocol):
     """Where an answer goes while it arrives."""
@@ -246,7 +271,7 @@ class Ports:
 
     `process` holds the variables a credential may come from, `network` those that steer connections,
     both as they were at start. `sign_ins` are the OAuth methods' servers, Qwen's among them, and
-    `code_server` is OpenRouter.
+    `code_server` is OpenRouter. `open_texts` is there where an editor is.
     """
 
     clock: Clock
@@ -262,8 +287,10 @@ class Ports:
     qwen_settings: QwenCodeSettings
     settings: Settings
     ledger: Ledger
+    context_files: ContextFiles
     process: Mapping[str, str] = attrs.field(repr=False)
     network: Mapping[str, str] = attrs.field(repr=False)
+    open_texts: OpenTexts | None = None
 
 
 @attrs.frozen

@@ -1,15 +1,13 @@
-"""What goes along with a message: mentions in its text, and the blocks that stand for them.
+"""What goes along with a message: a selection, files, diagnostics, and the blocks that they become.
 
-`@selection`, `@diagnostics` and `@file:path` (`@file:path#L3-L9`, `@file:"path with blanks"`) are mentions
-wherever they begin a word outside code. What is sent is the message as it was written, and below it one
-fenced block for each thing that was mentioned or given.
+What is sent is the message as it was written, and below it one fenced block for each thing that was
+mentioned or given.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from bisect import bisect_right
-from collections import Counter
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,43 +15,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from qwen_ls.core.errors import Kind, Problem, one_line
+from qwen_ls.core.mentions import Lines, parse_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MAX_FILE = 256 * 1024  # bytes of one file: some 64,000 tokens, half of what the usual model takes in
 MAX_ATTACHED = 1024 * 1024  # bytes of all that goes along with one message: no usual model takes in more
 SHORTEST_FENCE = 3  # characters, CommonMark section 4.5
-
-
-class MentionKind(str, Enum):
-    """What is mentioned."""
-
-    SELECTION = "selection"
-    DIAGNOSTICS = "diagnostics"
-    FILE = "file"
-
-
-@attrs.frozen
-class Lines:
-    """Lines of a file, from 1, both included."""
-
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        return f"#L{self.first}" + (f"-L{self.last}" if self.last != self.first else "")
-
-
-@attrs.frozen
-class Mention:
-    """A mention and where it stands in the text; a file's with its path and lines."""
-
-    kind: MentionKind
-    start: int
-    end: int
-    path: str = ""
-    lines: Lines | None = None
 
 
 @attrs.frozen
@@ -116,132 +85,28 @@ class Given:
         return self == Given()
 
 
-# --- mentions ------------------------------------------------------------------------------------
+@attrs.frozen
+class Located:
+    """A file that may go along: as people are shown it, relative to the folder, and its real path."""
 
-MENTION = re.compile(
-    r"(?<![\w@.+\\/-])@(?:"
-    r"(?P<word>selection|diagnostics)(?![\w-])"
-    r'|file:(?:"(?P<quoted>[^"\n\0]+)"(?P<lines>#L\d{1,9}(?:-L?\d{1,9})?(?![\w-]))?'
-    r"|(?P<bare>[^\s\0\"'<>`|*]+)))"
-)
-REFERENCE = re.compile(r"(?P<path>.+?)(?P<lines>#L\d{1,9}(?:-L?\d{1,9})?)?", re.DOTALL)
+    shown: str
+    real: str
+
+
+@attrs.frozen
+class Listed:
+    """A name in a folder."""
+
+    name: str
+    is_folder: bool
+
+
+# --- front matter of chat documents ---------------------------------------------------------------
+
 DIAGNOSTIC = re.compile(
     r"(?P<path>.+?):(?P<line>\d{1,9})(?::(?P<column>\d{1,9}))?:? "
     r"(?P<severity>error|warning|information|hint): (?P<message>.+)"
 )
-FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})([^\n]*)")
-CLOSING = {")": "(", "]": "[", "}": "{"}
-
-
-def find_mentions(text: str) -> list[Mention]:
-    """The mentions of a text, in order; none in code, in a word, or behind a backslash."""
-    found: list[Mention] = []
-    if MENTION.search(text) is None:  # as most are; looking for code costs more
-        return found
-    for match in MENTION.finditer(without_code(text)):
-        if match["word"]:
-            found.append(Mention(MentionKind(match["word"]), match.start(), match.end()))
-            continue
-        end = match.end()
-        if match["quoted"]:
-            path, lines = match["quoted"], parse_lines(match["lines"])
-        else:
-            bare = without_punctuation(match["bare"])
-            end -= len(match["bare"]) - len(bare)
-            path, lines = parse_reference(bare)
-        if path:
-            found.append(Mention(MentionKind.FILE, match.start(), end, path, lines))
-    return found
-
-
-def without_punctuation(text: str) -> str:
-    """A path without what ends the sentence or the bracket around it."""
-    counts, end = Counter(text), len(text)
-    while end:
-        last = text[end - 1]
-        if last not in ".,;:!?" and counts[last] <= counts.get(CLOSING.get(last, last), 0):
-            break
-        counts[last] -= 1
-        end -= 1
-    return text[:end]
-
-
-def parse_reference(text: str) -> tuple[str, Lines | None]:
-    """`path#L3-L9` as path and lines; the empty text has neither."""
-    match = REFERENCE.fullmatch(text)
-    return (match["path"], parse_lines(match["lines"])) if match else ("", None)
-
-
-def parse_lines(text: str | None) -> Lines | None:
-    """`#L3-L9`, `#L3-9` or `#L3`, in either order; line 0 is line 1."""
-    numbers = sorted(max(1, int(n)) for n in re.findall(r"\d+", text or ""))
-    return Lines(numbers[0], numbers[-1]) if numbers else None
-
-
-def write_mention(path: str, lines: Lines | None = None) -> str:
-    """The mention that names a file, quoted where it has to be; a backtick or a quote cannot be helped."""
-    shown = str(lines) if lines else ""
-    mention = f"@file:{path}{shown}"
-    read = next(iter(find_mentions(mention)), None)
-    if read is not None and (read.path, read.lines, read.end) == (path, lines, len(mention)):
-        return mention
-    return f'@file:"{path}"{shown}'
-
-
-def without_code(text: str) -> str:
-    """The text with a NUL for each character of its fenced blocks and code spans (CommonMark 4.5, 6.1)."""
-    masked: list[str] = []
-    paragraph: list[str] = []
-    fence = ""
-
-    def flush() -> None:
-        masked.append(without_spans("".join(paragraph)))
-        paragraph.clear()
-
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-        match = FENCE.match(line)
-        if fence:
-            masked.append(blank(line))
-            if match and match[1].startswith(fence) and not match[2].strip():
-                fence = ""
-        elif match and not (match[1][0] == "`" and "`" in match[2]):
-            flush()
-            fence = match[1]
-            masked.append(blank(line))
-        else:
-            paragraph.append(line)
-            if not line.strip():
-                flush()
-    flush()
-    return "".join(masked)
-
-
-def without_spans(paragraph: str) -> str:
-    """The same for the code spans of one paragraph: a run of backticks up to the next of its length."""
-    runs = [(m.start(), m.end()) for m in re.finditer("`+", paragraph)]
-    places: dict[int, list[int]] = {}
-    for number, (start, end) in enumerate(runs):
-        places.setdefault(end - start, []).append(number)
-    pieces, at, number = [], 0, 0
-    while number < len(runs):
-        start, end = runs[number]
-        start += paragraph[max(0, start - 1) : start] == "\\"  # an escaped backtick opens nothing
-        alike = places.get(end - start, [])
-        closing = bisect_right(alike, number)
-        number += 1
-        if closing < len(alike):
-            number = alike[closing] + 1
-            pieces += [paragraph[at:start], blank(paragraph[start : runs[number - 1][1]])]
-            at = runs[number - 1][1]
-    return "".join([*pieces, paragraph[at:]])
-
-
-def blank(text: str) -> str:
-    """As many NULs."""
-    return "\0" * len(text)
-
-
-# --- front matter of chat documents ---------------------------------------------------------------
 
 
 def parse_selection(text: str) -> Selection | None:
@@ -253,6 +118,28 @@ def parse_selection(text: str) -> Selection | None:
 def write_selection(selection: Selection) -> str:
     """The same the other way; its text stays in the file."""
     return f"{selection.path}{selection.lines}"
+
+
+def given_of(front: Mapping[str, str]) -> Given:
+    """What a document's front matter gives: `selection`, and `diagnostics` as a JSON array or one of them."""
+    listed = front.get("diagnostics", "")
+    try:
+        texts = json.loads(listed) if listed.startswith("[") else [listed]
+    except (ValueError, RecursionError):
+        texts = []
+    found = (parse_diagnostic(text) for text in texts if isinstance(text, str))
+    selection = parse_selection(front.get("selection", ""))
+    return Given(selection, diagnostics=tuple(d for d in found if d is not None))
+
+
+def front_of(given: Given) -> dict[str, str]:
+    """The same the other way: the fields that say what is given, but for files, which are mentioned."""
+    front = {}
+    if given.selection is not None:
+        front["selection"] = write_selection(given.selection)
+    if given.diagnostics:
+        front["diagnostics"] = json.dumps([str(d) for d in given.diagnostics], ensure_ascii=False)
+    return front
 
 
 def parse_diagnostic(text: str) -> Diagnostic | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from qwen_ls.core.oauth.device import DeviceAuthorization
     from qwen_ls.core.origin import ConsentKey, ConsentNeeded
+    from qwen_ls.core.outgoing import SecretInMessage
     from qwen_ls.lsp.rpc import Protocol
 
 ANSWER_WITHIN = 1.5  # seconds; some clients stand still until a command is answered
@@ -30,6 +31,7 @@ PAGE_TIMEOUT = 300.0  # seconds that a browser sign-in without a code waits
 MOST_REOPENS = 5
 OPEN_AGAIN, CANCEL = "Open again", "Cancel"
 USE_FILE, NO = "Use the file's key and URL", "No"
+SEND_ANYWAY, DO_NOT_SEND = "Send anyway", "Do not send"
 
 
 @attrs.define(eq=False)
@@ -117,6 +119,10 @@ class Editor:
         answers |= {send: Decision.SEND, NO: Decision.DENY}
         chosen = await self.choose(need.question, list(answers))
         return answers[chosen] if chosen is not None else None
+
+    async def may_send(self, found: SecretInMessage) -> bool:
+        """Ask whether a message may be sent although it holds secrets."""
+        return await self.choose(found.question, [SEND_ANYWAY, DO_NOT_SEND]) == SEND_ANYWAY
 
     # --- sign-in ----------------------------------------------------------------------------------
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
 from qwen_ls.core.origin import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from qwen_ls.core.oauth.device import DeviceAuthorization
     from qwen_ls.core.origin import ConsentNeeded
+    from qwen_ls.core.outgoing import SecretInMessage
     from qwen_ls.terminal.output import Output
 
 MOST_TRIES = 3  # at one question
+Answer = TypeVar("Answer")
 
 
 @attrs.frozen
@@ -59,10 +61,18 @@ class Person:
                 (Decision.SEND, f"Send my key to {need.key.base_url}"),
                 (Decision.DENY, "No"),
             ]
+        return await self._choose(need.question, choices)
+
+    async def may_send(self, found: SecretInMessage) -> bool:
+        """Ask once whether a message may be sent although it holds secrets; False when nobody answers."""
+        return await self._choose(found.question, [(True, "Send anyway"), (False, "Do not send")]) or False
+
+    async def _choose(self, question: str, choices: Sequence[tuple[Answer, str]]) -> Answer | None:
+        """Put a question with numbered answers; None when nobody answers."""
         if self.read_line is None:
             return None
         listed = "".join(f"  {number}  {text}\n" for number, (_, text) in enumerate(choices, 1))
-        self.output.ask(f"{need.question}\n{listed}")
+        self.output.ask(f"{question}\n{listed}")
         for _ in range(MOST_TRIES):
             self.output.ask(f"Your choice (1-{len(choices)}): ")
             line = self.read_line()

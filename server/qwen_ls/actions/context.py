@@ -1,0 +1,169 @@
+"""What goes along with a message: mentions are looked up, read, and put below the text."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import attrs
+
+from qwen_ls.core.chat import Message, Role
+from qwen_ls.core.context import (
+    Block,
+    Given,
+    check_size,
+    compose,
+    cut,
+    diagnostics_block,
+    file_block,
+    selection_block,
+)
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.mentions import Lines, Mention, MentionKind, find_mentions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+
+    from qwen_ls.actions.ports import Place, Ports
+    from qwen_ls.core.context import Diagnostic, Located, Selection
+
+    Fetch = Callable[[], Coroutine[None, None, Block]]
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of a URI; one letter would be a drive
+NOTHING = Given()
+
+
+async def attach(
+    ports: Ports, place: Place, messages: Sequence[Message], given: Given = NOTHING, *, lasting: bool = False
+) -> tuple[Message, ...]:
+    """The messages as they are sent: each user message with what it mentions, the last with what is given.
+
+    All that is given goes along with the last user message, whether it is mentioned or not: a client gives
+    what its user chose. With `lasting`, what is given belongs to the whole conversation, as a chat
+    document's front matter does: it goes where it is mentioned, else along with the first user message.
+    What the last message mentions must be there, else Problem (not-supported, too-large); what an earlier
+    one mentioned may have gone, and a short note says so in its place.
+    """
+    asked = [i for i, m in enumerate(messages) if m.role is Role.USER]
+    if not asked:
+        return tuple(messages)
+    mentions = {i: find_mentions(messages[i].content) for i in asked}
+    unmentioned = asked[0] if lasting else asked[-1]
+    said = {m.kind for i in asked for m in mentions[i]} if lasting else set()
+    sent = list(messages)
+    for i in asked:
+        seen = given if lasting or i == asked[-1] else NOTHING
+        gather = Gather(ports, place, seen)
+        wanted = list(gather.mentioned(mentions[i]))
+        if i == unmentioned:
+            wanted += gather.given(but=said)
+        if wanted:
+            sent[i] = await complete(messages[i], wanted, is_last=i == asked[-1])
+    return tuple(sent)
+
+
+async def complete(message: Message, wanted: Iterable[tuple[object, Fetch]], *, is_last: bool) -> Message:
+    """One message with its blocks, each once; a note for what is not there. Raises Problem for the last."""
+    blocks: list[Block] = []
+    notes: list[str] = []
+    for fetch in dict(wanted).values():
+        found = await beside(blocks, fetch)
+        if isinstance(found, Block):
+            blocks.append(found)
+        elif is_last:
+            raise found
+        else:
+            notes.append(found.message.removesuffix(f". {found.remedy}"))
+    return attrs.evolve(message, content=compose(message.content, blocks, notes))
+
+
+async def beside(blocks: Sequence[Block], fetch: Fetch) -> Block | Problem:
+    """One more block, or why there is none: also because it would be too much beside the others."""
+    try:
+        block = await fetch()
+        compose("", [*blocks, block])
+    except Problem as problem:
+        return problem
+    return block
+
+
+@attrs.frozen
+class Gather:
+    """What can go along with one message: each thing by a key that is the same for the same thing."""
+
+    ports: Ports
+    place: Place
+    seen: Given
+
+    def mentioned(self, mentions: Sequence[Mention]) -> Iterator[tuple[object, Fetch]]:
+        """What some mentions stand for."""
+        for mention in mentions:
+            if mention.kind is MentionKind.FILE:
+                yield self._file(mention.path, mention.lines)
+            elif mention.kind is MentionKind.SELECTION:
+                yield mention.kind, self._selection
+            else:
+                yield mention.kind, self._diagnostics
+
+    def given(self, but: set[MentionKind]) -> Iterator[tuple[object, Fetch]]:
+        """What was given, but for some kinds of it."""
+        if self.seen.selection is not None and MentionKind.SELECTION not in but:
+            yield MentionKind.SELECTION, self._selection
+        for path in self.seen.files:
+            yield self._file(path, None)
+        if self.seen.diagnostics and MentionKind.DIAGNOSTICS not in but:
+            yield MentionKind.DIAGNOSTICS, self._diagnostics
+
+    def _file(self, path: str, lines: Lines | None) -> tuple[object, Fetch]:
+        async def fetch() -> Block:
+            located = await self.ports.context_files.locate(self.place.folder, path)
+            return file_block(located.shown, await self._text(located, lines), lines)
+
+        return (path, lines), fetch
+
+    async def _text(self, located: Located, lines: Lines | None) -> str:
+        """A file's text, or some lines of it: as it stands in the editor, else on the disk."""
+        texts = self.ports.open_texts
+        text = await texts.text_of(located.real) if texts is not None else None
+        if text is None:
+            text = await self.ports.context_files.read(located, whole=lines is None)
+        return check_size(text if lines is None else cut(text, lines, located.shown), located.shown)
+
+    async def _selection(self) -> Block:
+        selection = self.seen.selection
+        if selection is None:
+            remedy = "Select something and ask from there, or name a file: @file:path#L3-L9"
+            raise Problem(Kind.NOT_SUPPORTED, "Nothing is selected that @selection could mean", remedy=remedy)
+        shown, text = await self._selected(selection)
+        return selection_block(shown, selection, text)
+
+    async def _selected(self, selection: Selection) -> tuple[str, str]:
+        """A selection's document as it is shown, and its text."""
+        if selection.text is None:
+            located = await self.ports.context_files.locate(self.place.folder, selection.path)
+            return located.shown, await self._text(located, selection.lines)
+        shown = selection.path
+        if not SCHEME.match(
+            selection.path
+        ):  # its text came from the editor, but a file with secrets stays one
+            locate = self.ports.context_files.locate
+            shown = (await locate(self.place.folder, selection.path, inside=False)).shown
+        return shown, check_size(selection.text, shown)
+
+    async def _diagnostics(self) -> Block:
+        if not self.seen.diagnostics:
+            remedy = "Ask from a line that has one, by the code action “Explain this diagnostic with Qwen”"
+            what = "There are no diagnostics that @diagnostics could mean"
+            raise Problem(Kind.NOT_SUPPORTED, what, remedy=remedy)
+        return diagnostics_block([await self._shown(d) for d in self.seen.diagnostics])
+
+    async def _shown(self, diagnostic: Diagnostic) -> Diagnostic:
+        """A diagnostic with its path as it is shown."""
+        if SCHEME.match(diagnostic.path):
+            return diagnostic
+        locate = self.ports.context_files.locate
+        try:
+            located = await locate(self.place.folder, diagnostic.path, inside=False)
+        except Problem:  # what is said about a file with secrets is not what it holds
+            return diagnostic
+        return attrs.evolve(diagnostic, path=located.shown)

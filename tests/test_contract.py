@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from qwen_ls import contract
-from qwen_ls.core import chat, credentials, errors, ladder, origin, provenance, stored
+from qwen_ls.core import chat, context, credentials, errors, ladder, origin, provenance, stored
 
 if TYPE_CHECKING:
     from enum import Enum
@@ -30,6 +30,7 @@ MIRRORED: dict[str, type[Enum]] = {
     "ChosenBy": ladder.ChosenBy,
     "Trust": origin.WorkspaceTrust,
     "DecisionName": origin.Decision,
+    "Severity": context.Severity,
 }
 OF_THE_WIRE_ALONE = {"Target", "StatusKind"}
 ALSO_LITERALS = {"KeptIn": stored.Keeper}  # the core has the same Literal

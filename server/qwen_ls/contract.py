@@ -17,6 +17,7 @@ VERSION = 1  # raised when a change would break a client
 
 Target = Literal["workspaceFolder", "user"]
 StopReason = Literal["end_turn", "max_tokens", "refusal", "cancelled"]
+Severity = Literal["error", "warning", "information", "hint"]
 StatusKind = Literal["Normal", "Error", "Warning", "Inactive"]
 SourceKind = Literal[
     "keyring", "dotenv", "environment", "settings", "qwen-oauth", "default", "request", "choice"
@@ -177,11 +178,58 @@ class ChatMessage:
 
 
 @attrs.frozen
+class ChatSelection:
+    """Lines of a file that a message is about."""
+
+    uri: str
+    """The file."""
+    start_line: int
+    """The first line, from 0."""
+    end_line: int
+    """The line after the last one; equal to `startLine` for that line alone."""
+    text: str | None = None
+    """What stands there. None: it is read."""
+    language_id: str | None = None
+    """The file's language."""
+
+
+@attrs.frozen
+class ChatDiagnostic:
+    """A finding of some other server that a message is about."""
+
+    uri: str
+    """The file."""
+    line: int
+    """Where, from 0."""
+    message: str
+    """What."""
+    severity: Severity = "error"
+    """How bad."""
+    source: str | None = None
+    """Whose finding it is."""
+    code: str | int | None = None
+    """Its code."""
+
+
+@attrs.frozen
+class ChatContext:
+    """What goes along with a message. All of it does, whether the text mentions it or not."""
+
+    selection: ChatSelection | None = None
+    """What `@selection` means."""
+    files: list[str] = attrs.field(factory=list)
+    """URIs, or paths relative to the workspace folder; as if each stood in the text as `@file:path`."""
+    diagnostics: list[ChatDiagnostic] = attrs.field(factory=list)
+    """What `@diagnostics` means."""
+
+
+@attrs.frozen
 class ChatSendParams:
     """Send a message and stream the answer."""
 
     text: str | None = None
-    """The message. It joins the conversation `conversationId`, or a new one."""
+    """The message. It joins the conversation `conversationId`, or a new one. `@file:path`, `@selection` and
+    `@diagnostics` in it are followed by what they mean; a slash command is run and not sent."""
     messages: list[ChatMessage] | None = None
     """Instead of `text`: the whole conversation, held by the client."""
     conversation_id: str | None = None
@@ -190,6 +238,8 @@ class ChatSendParams:
     """See FolderParams."""
     model: str | None = None
     """Instead of the configured one."""
+    context: ChatContext | None = None
+    """What goes along with the message."""
     wait: bool = False
     """Answer when the turn has ended, instead of when it has begun."""
     work_done_token: str | int | None = None

@@ -12,6 +12,7 @@ from qwen_ls.core.slash import (
     Slash,
     help_line,
     help_text,
+    last_command,
     parse_slash,
     without_commands,
 )
@@ -113,6 +114,14 @@ def test_clear_begins_anew() -> None:
         (SYSTEM, "be brief"),
         (USER, "c"),
     ]
+
+
+def test_the_last_command() -> None:
+    """Only the user's last message is run."""
+    assert last_command([Message(USER, "/status"), Message(USER, "/help")]) == Slash("help")
+    assert last_command([Message(USER, "/help"), Message(ASSISTANT, "/help")]) is None
+    assert last_command([Message(USER, "hello")]) is None
+    assert last_command([]) is None
 
 
 ROLES = st.sampled_from([USER, ASSISTANT, SYSTEM])

@@ -155,9 +155,49 @@ export interface ChatMessage {
   content: string;
 }
 
+/** Lines of a file that a message is about. */
+export interface ChatSelection {
+  /** The file. */
+  uri: string;
+  /** The first line, from 0. */
+  startLine: number;
+  /** The line after the last one; equal to `startLine` for that line alone. */
+  endLine: number;
+  /** What stands there. `null`: it is read. */
+  text?: string;
+  /** The file's language. */
+  languageId?: string;
+}
+
+/** A finding of some other server that a message is about. */
+export interface ChatDiagnostic {
+  /** The file. */
+  uri: string;
+  /** Where, from 0. */
+  line: number;
+  /** What. */
+  message: string;
+  /** How bad. */
+  severity?: "error" | "warning" | "information" | "hint";
+  /** Whose finding it is. */
+  source?: string;
+  /** Its code. */
+  code?: string | number;
+}
+
+/** What goes along with a message. All of it does, whether the text mentions it or not. */
+export interface ChatContext {
+  /** What `@selection` means. */
+  selection?: ChatSelection;
+  /** URIs, or paths relative to the workspace folder; as if each stood in the text as `@file:path`. */
+  files?: string[];
+  /** What `@diagnostics` means. */
+  diagnostics?: ChatDiagnostic[];
+}
+
 /** Send a message and stream the answer. */
 export interface ChatSendParams {
-  /** The message. It joins the conversation `conversationId`, or a new one. */
+  /** The message. It joins the conversation `conversationId`, or a new one. `@file:path`, `@selection` and `@diagnostics` in it are followed by what they mean; a slash command is run and not sent. */
   text?: string;
   /** Instead of `text`: the whole conversation, held by the client. */
   messages?: ChatMessage[];
@@ -167,6 +207,8 @@ export interface ChatSendParams {
   uri?: string;
   /** Instead of the configured one. */
   model?: string;
+  /** What goes along with the message. */
+  context?: ChatContext;
   /** Answer when the turn has ended, instead of when it has begun. */
   wait?: boolean;
   /** A token to report progress to; without one the server makes its own. */

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from qwen_ls.actions.context import attach
 from qwen_ls.actions.opening import Opening
+from qwen_ls.actions.outgoing import Gate
 from qwen_ls.actions.provider import model_of, with_consent, with_token
 from qwen_ls.actions.resolve import stand
 from qwen_ls.core.chat import (
@@ -22,9 +24,9 @@ from qwen_ls.core.chat import (
     Usage,
     bad_reply,
 )
+from qwen_ls.core.context import Given
 from qwen_ls.core.errors import Kind, Problem, strip_control
 from qwen_ls.core.intents import Cut, Unreachable
-from qwen_ls.core.outgoing import SecretInMessage, find_loaded, loaded_secrets
 from qwen_ls.core.replies import (
     MAX_ANSWER,
     Refusal,
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
     from qwen_ls.actions.opening import Opened
     from qwen_ls.actions.ports import Human, Place, Ports, Sink
-    from qwen_ls.actions.resolve import Standing
     from qwen_ls.actions.tokens import Accounts
 
 MOST_CONVERSATIONS = 256  # kept in memory; the one unused for longest goes first
@@ -52,6 +53,10 @@ class Turn:
     conversation_id: str
     messages: tuple[Message, ...]
     place: Place
+    given: Given = attrs.field(factory=Given)
+    is_given_for_good: bool = False  # what is given belongs to the whole conversation
+    raw_from: int = 0  # the messages from here on are as they were written
+    thread: str = ""  # what a yes to sending secrets holds for; empty: the conversation
     asked_model: str | None = None
     requested_model: str | None = None
     model: str | None = None
@@ -80,7 +85,7 @@ class Chats:
         self._ports = ports
         self._accounts = accounts
         self._conversations: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
-        self._cleared: dict[str, set[str]] = {}  # secrets the user lets a conversation hold, by digest
+        self._gate = Gate(ports)
         self.turns: dict[str, Turn] = {}
 
     def new(self) -> str:
@@ -105,8 +110,14 @@ class Chats:
         asked = () if text is None else (Message(Role.USER, text),)
         turn_id = f"t-{self._ports.entropy.token_bytes(8).hex()}"
         turn = Turn(turn_id, conversation_id, (*history, *asked), place)
+        turn.raw_from = len(history) if messages is None else 0
         self.turns[turn.id] = turn
         return turn
+
+    def clear(self, conversation_id: str) -> None:
+        """Begin a conversation anew, under the same name."""
+        if conversation_id in self._conversations:
+            self._keep(conversation_id, ())
 
     def stop(self, turn_id: str | None, conversation_id: str | None) -> bool:
         """Stop a turn, or all of a conversation; whether there was any."""
@@ -127,6 +138,7 @@ class Chats:
             turn.stop_reason = StopReason.CANCELLED
         try:
             if not turn.stopped:
+                await self._complete(turn)
                 attempt = partial(self._attempt, turn, human, sink)
                 await with_consent(self._ports, turn.place, human.consent, attempt)
         except asyncio.CancelledError:
@@ -146,28 +158,19 @@ class Chats:
         self._conversations[conversation_id] = messages
         self._conversations.move_to_end(conversation_id)
         while len(self._conversations) > MOST_CONVERSATIONS:
-            forgotten, _ = self._conversations.popitem(last=False)
-            self._cleared.pop(forgotten, None)
+            self._conversations.popitem(last=False)
 
-    async def _search(self, turn: Turn, standing: Standing, human: Human) -> None:
-        """Ask before a message leaves that holds a secret of this place. Raises Problem if it may not.
-
-        A yes holds for the same secret in the same conversation: its messages are sent again with the next.
-        """
-        cleared = self._cleared.get(turn.conversation_id, set())
-        loaded = loaded_secrets(standing.facts, self._ports.network)
-        found = find_loaded((m.content for m in turn.messages), loaded, cleared)
-        if not found:
-            return
-        credential = standing.resolution.credential
-        problem = SecretInMessage(found, credential.base_url if credential is not None else "the provider")
-        if turn.place.headless or not await human.may_send(problem):
-            raise problem
-        self._cleared.setdefault(turn.conversation_id, set()).update(one.secret.digest for one in found)
+    async def _complete(self, turn: Turn) -> None:
+        """Put what goes along into the messages that are as they were written. Raises Problem."""
+        sent, written = turn.messages[: turn.raw_from], turn.messages[turn.raw_from :]
+        lasting = turn.is_given_for_good
+        found = await attach(self._ports, turn.place, written, turn.given, lasting=lasting)
+        turn.messages = (*sent, *found)
+        turn.raw_from = len(turn.messages)  # signed in meanwhile, the turn is run once more
 
     async def _attempt(self, turn: Turn, human: Human, sink: Sink) -> None:
         standing = await stand(self._ports, turn.place)
-        await self._search(turn, standing, human)
+        await self._gate.check(standing, turn.messages, turn.thread or turn.conversation_id, human)
         find_model = partial(model_of, self._ports, asked=turn.asked_model)
         signed, model = await with_token(self._ports, self._accounts, standing, find_model)
         turn.requested_model = model

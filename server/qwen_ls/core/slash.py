@@ -77,6 +77,12 @@ def help_line(name: str) -> str:
     return f"There is no command /{name}. There are {', '.join(f'`{c.usage}`' for c in COMMANDS)}."
 
 
+def last_command(messages: Sequence[Message]) -> Slash | None:
+    """The command that a conversation ends with, if it does."""
+    last = messages[-1] if messages else None
+    return parse_slash(last.content) if last is not None and last.role is Role.USER else None
+
+
 def without_commands(messages: Sequence[Message]) -> tuple[Message, ...]:
     """What of a conversation is sent: no command and no reply to one, and nothing from before a `/clear`."""
     kept: list[Message] = []

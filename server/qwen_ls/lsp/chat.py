@@ -10,14 +10,18 @@ from lsprotocol import types
 
 from qwen_ls import contract, payloads
 from qwen_ls.actions.browser_login import OPENROUTER
-from qwen_ls.actions.chat import uncancel
-from qwen_ls.core.chat import Message, Role, StopReason
+from qwen_ls.actions.chat import take, uncancel
+from qwen_ls.core.chat import Delta, Message, Role, StopReason
+from qwen_ls.core.context import Diagnostic, Given, Selection, Severity
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.slash import CLEAR, last_command, without_commands
 from qwen_ls.lsp.decode import invalid
+from qwen_ls.lsp.folders import path_of
+from qwen_ls.lsp.slash import run as run_slash
 
 if TYPE_CHECKING:
     from qwen_ls.actions.chat import Turn
-    from qwen_ls.core.chat import Delta
+    from qwen_ls.core.slash import Slash
     from qwen_ls.lsp.editor import Progress
     from qwen_ls.lsp.rpc import Protocol
     from qwen_ls.lsp.session import Session, World
@@ -140,9 +144,26 @@ class Conversation:
         progress.begin("Qwen")
         self.progress = progress
 
+    async def _reply(self, slash: Slash) -> Turn:
+        """Run a command instead of sending it; neither it nor its reply becomes part of the conversation."""
+        turn = self.turn
+        turn.task = asyncio.current_task()
+        if turn.stopped:
+            raise asyncio.CancelledError
+        text = await run_slash(self.session, turn.place, slash)
+        if slash.name == CLEAR:
+            self.world.chats.clear(turn.conversation_id)
+        take(turn, Delta(text), self)
+        turn.stop_reason = StopReason.END_TURN
+        return turn
+
     async def _answer(self) -> Turn:
         """The answer; signed out, the ways in are offered first, and the message goes on from there."""
         chats, editor = self.world.chats, self.session.editor
+        if (slash := last_command(self.turn.messages)) is not None:
+            return await self._reply(slash)
+        sent, written = self.turn.messages[: self.turn.raw_from], self.turn.messages[self.turn.raw_from :]
+        self.turn.messages = (*sent, *without_commands(written))
         try:
             return await chats.run(self.turn, editor, self)
         except Problem as problem:
@@ -168,6 +189,30 @@ class Conversation:
         return None
 
 
+def given_by(context: contract.ChatContext | None) -> Given:
+    """What a client gives along, with paths for URIs."""
+    if context is None:
+        return Given()
+    selection = selection_of(context.selection) if context.selection is not None else None
+    files = tuple(path_of(file) or file for file in context.files)
+    return Given(selection, files, tuple(map(diagnostic_of, context.diagnostics)))
+
+
+def selection_of(chosen: contract.ChatSelection) -> Selection:
+    """A client's selection; lines before the first count as the first."""
+    path = path_of(chosen.uri) or chosen.uri
+    start = max(0, chosen.start_line)
+    return Selection(path, start, max(start, chosen.end_line), chosen.text, chosen.language_id)
+
+
+def diagnostic_of(found: contract.ChatDiagnostic) -> Diagnostic:
+    """A client's diagnostic."""
+    path = path_of(found.uri) or found.uri
+    return Diagnostic(
+        path, max(0, found.line), Severity(found.severity), found.message, found.source, found.code
+    )
+
+
 async def send(session: Session, params: contract.ChatSendParams, *, twin: bool) -> contract.ChatResult:
     """Send a message. A request twin, and a command with `wait`, answer with the end; else the beginning."""
     if (params.text is None) == (params.messages is None):
@@ -178,6 +223,7 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     )
     turn = world.chats.begin(place, params.text, messages, params.conversation_id)
     turn.asked_model = params.model
+    turn.given = given_by(params.context)
     token = params.partial_result_token
     deltas = None if token is None else Deltas(session.editor.protocol, token, turn.id)
     waits = twin or params.wait

@@ -16,22 +16,21 @@ from qwen_ls.actions.browser_login import OPENROUTER
 from qwen_ls.actions.logout import logout
 from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import switch
-from qwen_ls.core.credentials import API_KEY, METHODS, QWEN_OAUTH
-from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
+from qwen_ls.core.errors import Problem
 from qwen_ls.lsp import chat, keys, models
 from qwen_ls.lsp.decode import below, decode
 from qwen_ls.lsp.editor import ANSWER_WITHIN, within
+from qwen_ls.lsp.methods import LABELS, pick
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from qwen_ls.actions.login import Login
     from qwen_ls.actions.ports import Place
     from qwen_ls.core.oauth.device import DeviceAuthorization
     from qwen_ls.lsp.server import Server
     from qwen_ls.lsp.session import Session
-
-LABELS = {QWEN_OAUTH: "Qwen account", API_KEY: "API key", OPENROUTER: "OpenRouter"}
 
 
 def register(server: Server) -> None:
@@ -175,23 +174,6 @@ def what_to_do(shown: DeviceAuthorization | str) -> str:
         if isinstance(shown, str)
         else f"Open {shown.verification_uri} and enter {shown.user_code}"
     )
-
-
-async def pick(session: Session, question: str, place: Place, methods: Sequence[str]) -> str:
-    """Let the user choose a method. Raises Problem when nothing is chosen."""
-    world = await session.world()
-    now = (await stand(world.ports, place)).resolution.method
-    titles = {f"{LABELS.get(m, m)}{' (now)' if m == now else ''}": m for m in methods}
-    chosen = await session.editor.choose(question, [*titles, "Cancel"])
-    if chosen is None or chosen == "Cancel":
-        raise nothing_chosen()
-    return titles[chosen]
-
-
-def nothing_chosen() -> Problem:
-    """The question was dismissed, or this client does not show such questions."""
-    remedy = f"Name the method: one of {', '.join(METHODS)}"
-    return Problem(Kind.LOGIN_CANCELLED, "No method was chosen", remedy=remedy)
 
 
 async def auth_logout(session: Session, params: contract.LogoutParams, _: bool) -> contract.LogoutResult:  # noqa: FBT001

@@ -19,7 +19,7 @@ from qwen_ls.actions.tokens import Accounts
 from qwen_ls.core.origin import WorkspaceTrust
 from qwen_ls.lsp.folders import Folder, Folders
 from qwen_ls.lsp.languages import Diagnostics
-from qwen_ls.lsp.texts import Texts
+from qwen_ls.lsp.texts import RealTexts, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -74,7 +74,8 @@ class Session:
         with self._lock:
             if self._world is None:
                 user = self.options.user if self.editor.ours.user_settings else None
-                self._world = World.over(self.compose(user))
+                ports = attrs.evolve(self.compose(user), open_texts=RealTexts(self.texts))
+                self._world = World.over(ports)
             return self._world
 
     # --- places -----------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ used: it ends lines at characters that the protocol does not, and costs a walk o
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 LINE_END = re.compile(r"\r\n|\n|\r")
 UNITS = {types.PositionEncodingKind.Utf8: 1, types.PositionEncodingKind.Utf16: 2}  # bytes of one unit
+DEADLINE = 2.0  # seconds; a mount may hang
 CODECS = {types.PositionEncodingKind.Utf8: "utf-8", types.PositionEncodingKind.Utf16: "utf-16-le"}
 
 
@@ -155,3 +158,22 @@ class Texts:
 
     def __iter__(self) -> Iterator[Text]:
         return iter(list(self._texts.values()))
+
+
+@attrs.define(eq=False)
+class RealTexts:
+    """The open documents by real path, however the editor names them. Fits the port OpenTexts."""
+
+    texts: Texts
+    _real: dict[str, str] = attrs.field(factory=dict)
+
+    async def text_of(self, real: str) -> str | None:
+        """The text of the document with this real path."""
+        paths = {path: text for text in self.texts if (path := text.path) is not None}
+        self._real = {path: self._real[path] for path in paths if path in self._real}
+        if unknown := [path for path in paths if path not in self._real]:
+            loop = asyncio.get_running_loop()
+            resolving = loop.run_in_executor(None, lambda: {path: os.path.realpath(path) for path in unknown})
+            done, _ = await asyncio.wait({resolving}, timeout=DEADLINE)
+            self._real |= resolving.result() if done else {}
+        return next((text.text for path, text in paths.items() if self._real.get(path) == real), None)

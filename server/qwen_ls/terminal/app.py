@@ -58,7 +58,8 @@ def run_command(argv: list[str], compose: Compose, stop: Stop, output: Output) -
         options = parse(argv)
         folder = folder_of(options)
         if options.command == "chat":
-            options = attrs.evolve(options, prompt=prompt_of(options))
+            is_typed = options.prompt not in {None, "-"}
+            options = attrs.evolve(options, prompt=prompt_of(options), is_typed=is_typed)
     except WrongUsage as wrong:
         output.note(str(wrong))
         return WRONG_USAGE

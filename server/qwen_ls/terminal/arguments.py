@@ -22,13 +22,17 @@ class WrongUsage(Exception):  # noqa: N818 - what the user reads is the usage, n
 
 @attrs.frozen
 class Options:
-    """What was asked for. `folder` is as it was given; None means the current directory."""
+    """What was asked for. `folder` is as it was given; None means the current directory.
+
+    `is_typed` says that the prompt is an argument, and so the user's own words.
+    """
 
     command: str
     folder: str | None = None
     target: str | None = None
     method: str | None = None
     prompt: str | None = None
+    is_typed: bool = False
     model: str | None = None
     provider: str | None = None
     base_url: str | None = None

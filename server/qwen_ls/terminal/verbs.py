@@ -88,6 +88,8 @@ async def send(run: Run) -> int:
     chats = Chats(run.ports, run.accounts)
     turn = chats.begin(run.place, run.options.prompt, None, None)
     turn.asked_model = run.options.model
+    if not run.options.is_typed:
+        turn.raw_from = len(turn.messages)  # what is piped in mentions nothing: it may be a stranger's
     try:
         await chats.run(turn, run.person, Quiet(run.output) if run.options.as_json else run.output)
     except Problem as problem:

@@ -14,6 +14,7 @@ import pytest
 
 from qwen_ls import contract
 from qwen_ls.adapters import system
+from qwen_ls.core import secret_files, slash
 from qwen_ls.core.errors import Cause, Kind
 from qwen_ls.core.providers import CATALOGUE, KNOWN_NAMES, LOCAL_SERVERS
 from qwen_ls.core.settings import TIMEOUTS, Settings, Timeouts
@@ -262,6 +263,24 @@ def test_every_provider_is_documented() -> None:
 def test_every_kind_and_cause_has_a_remedy() -> None:
     """The how-to has a row for each kind and cause of failure, and none for what there is not."""
     assert set(rows("docs/how-to/troubleshoot.md")) == {k.value for k in Kind} | {c.value for c in Cause}
+
+
+def test_every_refused_name_is_documented() -> None:
+    """The reference has each pattern of a file with secrets, and none that is not refused."""
+    page = PAGES["docs/reference/context.md"]
+    section = page[page.index("## Files that are refused") : page.index("\nA file that begins")]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    table = {span for cell in cells for span in SPAN.findall(cell)}
+    assert table == {*secret_files.NAMES, *secret_files.IN_FOLDERS}
+    assert all(f"but for `{name}`" in section for name in secret_files.EXCEPTIONS)
+
+
+def test_every_slash_command_is_documented() -> None:
+    """The reference has each slash command as it is written, with what it does."""
+    documented = {
+        name: cells[0] for name, cells in rows("docs/reference/context.md").items() if name[0] == "/"
+    }
+    assert documented == {command.usage: command.summary for command in slash.COMMANDS}
 
 
 def test_every_terminal_command_and_option_is_documented() -> None:

@@ -37,7 +37,8 @@ KINDS: dict[Kind, str] = {
     Kind.FREE_TIER_CLOSED: "Qwen OAuth's free tier, which closed on 2026-04-15.",
     Kind.QUOTA_EXCEEDED: "The provider answered 402, or 429 with `insufficient_quota`.",
     Kind.RATE_LIMITED: "The provider answered 429: too many requests for now.",
-    Kind.UNTRUSTED_ORIGIN: "A key would go to a base URL that its own trust tier does not name.",
+    Kind.UNTRUSTED_ORIGIN: "A key would go to a base URL that its own trust tier does not name, or to a "
+    "provider inside a message.",
     Kind.ENV_UNREADABLE: "The one `.env` file that counts cannot be read.",
     Kind.KEYRING_UNAVAILABLE: "There is no OS keyring that can keep a key.",
     Kind.KEYRING_LOCKED: "The OS keyring is locked.",

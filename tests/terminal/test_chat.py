@@ -358,3 +358,93 @@ async def test_nothing_is_written_into_the_project(shell: Shell, variables: Vari
         await shell.run(*arguments)
     assert files_under(root) == before
     assert json.loads((shell.home / ".local/state/qwen-ls/state.json").read_text())["version"] == 1
+
+
+# --- what goes along ----------------------------------------------------------------------------------------
+
+
+async def sent_with(provider: RunningProvider, key: str) -> list[str]:
+    """The messages of the last request that carried a key."""
+    return [m["content"] for m in (await chats_with(provider, key))[-1]["json"]["messages"]]
+
+
+@pytest.mark.parametrize("way", ["cwd", "--folder"])
+async def test_a_prompt_may_mention_files(
+    shell: Shell, provider: RunningProvider, variables: Variables, way: str
+) -> None:
+    """A file of the working folder, or of --folder, goes along with the prompt."""
+    (shell.folder / "a.py").write_text("one\ntwo\n", encoding="utf-8")
+    where = ((), shell.folder) if way == "cwd" else (("--folder", str(shell.folder)), shell.home)
+    done = await shell.run("chat", "why? @file:a.py#L2", *where[0], cwd=where[1], env=variables)
+    assert (done.code, done.err) == (0, "")
+    sent = await sent_with(provider, variables["OPENAI_API_KEY"])
+    assert sent == ["why? @file:a.py#L2\n\nFile `a.py`, line 2:\n```py\ntwo\n```"]
+
+
+@pytest.mark.parametrize(
+    ("mention", "why"),
+    [
+        ("@file:gone", "gone is not there"),
+        ("@file:.env", "hold keys or passwords"),
+        ("@file:../../home/x", "outside the workspace folder"),
+        ("@selection", "Nothing is selected"),
+    ],
+)
+async def test_a_mention_that_is_refused(
+    shell: Shell, provider: RunningProvider, variables: Variables, mention: str, why: str
+) -> None:
+    """It is one line on standard error, and nothing is sent."""
+    write(shell.folder / ".env", **variables)
+    done = await shell.run("chat", f"look at {mention}", env=variables)
+    assert (done.code, done.out) == (1, "")
+    assert why in done.complaint
+    assert await chats_with(provider, variables["OPENAI_API_KEY"]) == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",)])
+async def test_piped_text_mentions_nothing(
+    shell: Shell, provider: RunningProvider, variables: Variables, arguments: tuple[str, ...]
+) -> None:
+    """Whoever wrote it chooses no file that is sent."""
+    (shell.folder / "a.py").write_text("one\n", encoding="utf-8")
+    done = await shell.run("chat", *arguments, stdin=b"@file:a.py @selection", env=variables)
+    assert (done.code, done.err) == (0, "")
+    assert await sent_with(provider, variables["OPENAI_API_KEY"]) == ["@file:a.py @selection"]
+
+
+async def test_a_slash_is_an_ordinary_message(
+    shell: Shell, provider: RunningProvider, variables: Variables
+) -> None:
+    """A terminal has commands of its own."""
+    done = await shell.run("chat", "/status", env=variables)
+    assert done.code == 0
+    assert await sent_with(provider, variables["OPENAI_API_KEY"]) == ["/status"]
+
+
+async def test_headless_a_secret_is_not_sent(
+    shell: Shell, provider: RunningProvider, variables: Variables
+) -> None:
+    """Nobody can be asked, so the message stays here, and the error shows no more than the fingerprint."""
+    key = variables["OPENAI_API_KEY"]
+    done = await shell.run("chat", stdin=f"my key is {key}".encode(), env=variables)
+    assert (done.code, done.out) == (1, "")
+    assert f"…{key[-4:]} (environment variable OPENAI_API_KEY)" in done.complaint
+    assert key not in done.err
+    assert await chats_with(provider, key) == []
+
+
+@pytest.mark.parametrize(("typed", "code"), [("1\n", 0), ("2\n", 1), ("\x04", 1)])
+async def test_at_a_terminal_a_secret_is_asked_about(
+    shell: Shell, provider: RunningProvider, variables: Variables, typed: str, code: int
+) -> None:
+    """Sent after a yes alone; a no, and an end of input, send nothing."""
+    key = variables["OPENAI_API_KEY"]
+    async with shell.at_terminal("chat", f"my key is {key}", env=variables) as terminal:
+        screen = await terminal.wait_for("Your choice (1-2): ")
+        assert f"holds …{key[-4:]} (environment variable OPENAI_API_KEY), which would go to" in screen
+        assert "1  Send anyway\n  2  Do not send" in screen
+        assert key not in screen
+        terminal.type(typed)
+        done = await terminal.end()
+    assert done.code == code
+    assert len(await chats_with(provider, key)) == 1 - code

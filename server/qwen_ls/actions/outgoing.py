@@ -28,9 +28,7 @@ class Gate:
     ports: Ports
     _cleared: dict[str, frozenset[str]] = attrs.field(factory=dict)  # thread -> digests of secrets
 
-    async def check(
-        self, standing: Standing, messages: Sequence[Message], thread: str, human: Human
-    ) -> None:
+    async def check(self, standing: Standing, messages: Sequence[Message], thread: str, human: Human) -> None:
         """Ask about messages that hold a secret loaded for this place. Raises Problem if they may not go."""
         cleared = self._cleared.get(thread, frozenset())
         loaded = loaded_secrets(standing.facts, self.ports.network)

@@ -38,7 +38,8 @@ def check_method(ports: Ports, method: str) -> None:
     """Raise Problem(not-supported) for a method that there is not."""
     if method != API_KEY and method not in ports.sign_ins:
         remedy = f"Choose one of {', '.join((*ports.sign_ins, API_KEY))}"
-        raise Problem(Kind.NOT_SUPPORTED, f"There is no method {method!r}", remedy=remedy)
+        # What was given is not said again: somebody may have taken this for the place to enter a key.
+        raise Problem(Kind.NOT_SUPPORTED, "There is no such method", remedy=remedy)
 
 
 async def remember(ports: Ports, place: Place, method: str | None, target: str | None) -> None:

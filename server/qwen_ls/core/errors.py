@@ -11,7 +11,8 @@
     |- free-tier-closed        Qwen OAuth's free tier, closed 2026-04-15    (requests)
     |- quota-exceeded          402, or 429 with insufficient_quota          (requests)
     |- rate-limited            429                                          (requests)
-    |- untrusted-origin        a key of one tier, a base URL of another     (trust)
+    |- untrusted-origin        a key of one tier, a base URL of another;
+    |                          a secret in a message                        (trust)
     |- env-unreadable          the one .env file cannot be read             (resolution)
     |- keyring-unavailable, keyring-locked                                  (storage)
     |- network                 `cause` says which way                       (requests)

@@ -1,0 +1,226 @@
+"""Context over stdio: what the provider is sent for mentions and for `context`, and what it never gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from canary import canary
+from scene import chat
+from sweep import sweep
+from wire import RpcError, uri
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scene import Scene
+    from wire import Client
+
+INVALID_PARAMS = -32602
+KEY, SECRET = canary("test_context: the key"), canary("test_context: in a file")
+
+
+@pytest.fixture
+def folder(scene: Scene) -> Path:
+    """A workspace folder with a key, a source file and a file with secrets."""
+    scene.provider.configure(keys=[KEY], reply="An answer.")
+    folder = scene.folder("ws", scene.pair(KEY))
+    (folder / "src").mkdir()
+    (folder / "src" / "a.py").write_text("one\ntwo\nthree\n", encoding="utf-8")
+    (folder / ".npmrc").write_text(f"_authToken={SECRET}\n", encoding="utf-8")
+    return folder
+
+
+def sent(scene: Scene, number: int = -1) -> list[str]:
+    """The contents of a request's messages."""
+    body = scene.requests("chat")[number]["json"]
+    assert body is not None
+    return [m["content"] for m in body["messages"]]
+
+
+async def refusal(client: Client, text: str, **more: Any) -> RpcError:
+    """Why a message is not sent."""
+    with pytest.raises(RpcError) as refused:
+        await chat(client, text, **more)
+    return refused.value
+
+
+async def test_mentions_are_followed_by_what_they_mean(scene: Scene, folder: Path) -> None:
+    """File, selection and diagnostics go to the provider below the text, which stays as it was written."""
+    client = await scene.start(folder)
+    text = "why? @file:src/a.py#L2-L3 @selection @diagnostics"
+    await chat(
+        client,
+        text,
+        context={
+            "selection": {
+                "uri": uri(folder / "src" / "a.py"),
+                "startLine": 0,
+                "endLine": 0,
+                "text": "unsaved",
+                "languageId": "python",
+            },
+            "diagnostics": [
+                {"uri": uri(folder / "src" / "a.py"), "line": 1, "message": "wrong", "code": 7},
+                {"uri": "untitled:x", "line": 0, "message": "odd", "severity": "hint", "source": "s"},
+            ],
+        },
+    )
+    assert sent(scene) == [
+        (
+            f"{text}\n\n"
+            "File `src/a.py`, lines 2 to 3:\n```py\ntwo\nthree\n```\n\n"
+            "Selection in `src/a.py`, line 1:\n```python\nunsaved\n```\n\n"
+            "Diagnostics:\n```\nsrc/a.py:2 error: wrong [7]\nuntitled:x:1 hint: odd [s]\n```"
+        )
+    ]
+
+
+async def test_what_is_given_goes_along_unmentioned(scene: Scene, folder: Path) -> None:
+    """A client gives what its user chose; files as URI or as path, each once."""
+    client = await scene.start(folder)
+    files = [uri(folder / "src" / "a.py"), "src/a.py"]
+    await chat(client, "why?", context={"files": files[:1]})
+    await chat(client, "why?", context={"files": files[1:]})
+    expected = ["why?\n\nFile `src/a.py`:\n```py\none\ntwo\nthree\n```"]
+    assert sent(scene) == sent(scene, -2) == expected
+
+
+async def test_a_message_is_completed_once(scene: Scene, folder: Path) -> None:
+    """A conversation kept here is sent on as it was, whatever becomes of the file."""
+    client = await scene.start(folder)
+    conversation = (await chat(client, "look at @file:src/a.py"))["conversationId"]
+    first = sent(scene)[0]
+    (folder / "src" / "a.py").unlink()
+    await chat(client, "and now?", conversationId=conversation)
+    assert sent(scene) == [first, "An answer.", "and now?"]
+
+
+async def test_a_conversation_held_by_the_client(scene: Scene, folder: Path) -> None:
+    """Its messages are completed each time; what an earlier one mentions may have gone."""
+    client = await scene.start(folder)
+    messages = [
+        {"role": "system", "content": "be brief @file:src/a.py"},
+        {"role": "user", "content": "look at @file:src/a.py and @file:gone.py"},
+        {"role": "assistant", "content": "I see @file:src/a.py"},
+        {"role": "user", "content": "and @file:src/a.py#L1?"},
+    ]
+    await client.command("qwen.chat.send", messages=messages, wait=True)
+    assert sent(scene) == [
+        "be brief @file:src/a.py",
+        (
+            "look at @file:src/a.py and @file:gone.py\n\nFile `src/a.py`:\n```py\none\ntwo\nthree\n```\n\n"
+            "[gone.py is not there]"
+        ),
+        "I see @file:src/a.py",
+        "and @file:src/a.py#L1?\n\nFile `src/a.py`, line 1:\n```py\none\n```",
+    ]
+
+
+def did_open(client: Client, path: Path, text: str) -> None:
+    """Open a document in the editor."""
+    document = {"uri": uri(path), "languageId": "python", "version": 1, "text": text}
+    client.notify("textDocument/didOpen", {"textDocument": document})
+
+
+async def test_unsaved_text_wins(scene: Scene, folder: Path) -> None:
+    """What stands in the editor goes along, and the disk's text again once the document is closed."""
+    client = await scene.start(folder)
+    did_open(client, folder / "src" / "a.py", "unsaved\n")
+    did_open(client, folder / "src" / "new.py", "new")
+    await chat(client, "@file:src/a.py @file:src/new.py")
+    assert sent(scene)[0].endswith(
+        "File `src/a.py`:\n```py\nunsaved\n```\n\nFile `src/new.py`:\n```py\nnew\n```"
+    )
+    client.notify("textDocument/didClose", {"textDocument": {"uri": uri(folder / "src" / "a.py")}})
+    await chat(client, "@file:src/a.py")
+    assert sent(scene)[0].endswith("```py\none\ntwo\nthree\n```")
+
+
+async def test_a_folder_that_is_reached_by_a_link(scene: Scene, folder: Path) -> None:
+    """An editor may name folder and document by another path than the real one."""
+    link = scene.root / "link"
+    link.symlink_to(folder)
+    client = await scene.start(link)
+    did_open(client, link / "src" / "a.py", "unsaved\n")
+    await chat(client, "@file:src/a.py", context={"files": [uri(link / "src" / "a.py")]})
+    assert sent(scene)[0].count("unsaved") == 2
+    assert "File `src/a.py`:\n```py\nunsaved\n```" in sent(scene)[0]
+
+
+@pytest.mark.parametrize("path", [".npmrc", "notes.txt", "../outside.txt", "out.txt"])
+@pytest.mark.parametrize("way", ["mention", "context", "selection", "open"])
+async def test_what_is_refused_reaches_nobody(scene: Scene, folder: Path, path: str, way: str) -> None:
+    """A file with secrets and one outside the folder, also by a link: no request, and no byte of it back."""
+    (folder.parent / "outside.txt").write_text(SECRET, encoding="utf-8")
+    (folder / "notes.txt").symlink_to(".npmrc")
+    (folder / "out.txt").symlink_to("../outside.txt")
+    client = await scene.start(folder)
+    context: dict[str, Any] = {}
+    if way == "open":
+        did_open(client, folder / ".npmrc", "opened")
+        did_open(client, folder.parent / "outside.txt", "opened")
+    if way == "context":
+        context = {"files": [uri(folder / path)]}
+    if way == "selection":
+        context = {"selection": {"uri": uri(folder / path), "startLine": 0, "endLine": 1}}
+    text = "look" if context else f"@file:{path}"
+    error = await refusal(client, text, context=context)
+    assert error.kind == "not-supported"
+    assert "is not attached" in error.message
+    assert error.data["remedy"]
+    assert scene.requests("chat") == []
+    assert sweep({"stdout": bytes(client.stdout), "stderr": bytes(client.stderr)}, {SECRET: "secret"}) == []
+
+
+async def test_what_is_too_large(scene: Scene, folder: Path) -> None:
+    """The file is named, and some of its lines go along all the same."""
+    (folder / "large.txt").write_text("line\n" * 60_000, encoding="utf-8")
+    client = await scene.start(folder)
+    error = await refusal(client, "@file:large.txt")
+    assert error.kind == "too-large"
+    assert error.message.startswith("large.txt is larger than 256 KiB.")
+    await chat(client, "@file:large.txt#L59999-L60000")
+    assert sent(scene)[0].endswith("File `large.txt`, lines 59999 to 60000:\n```txt\nline\nline\n```")
+
+
+@pytest.mark.parametrize("mention", ["selection", "diagnostics"])
+async def test_nothing_to_mention(scene: Scene, folder: Path, mention: str) -> None:
+    """The refusal says how it is given."""
+    client = await scene.start(folder)
+    error = await refusal(client, f"look at @{mention}")
+    assert error.kind == "not-supported"
+    assert f"@{mention}" in error.message
+    assert scene.requests("chat") == []
+    await chat(client, f"what is `@{mention}`?")
+    assert sent(scene) == [f"what is `@{mention}`?"]
+
+
+async def test_without_a_folder(scene: Scene, folder: Path) -> None:
+    """No file is read where no folder is open."""
+    client = await scene.start(env={"OPENAI_API_KEY": KEY})
+    error = await refusal(client, f"@file:{folder}/src/a.py")
+    assert "no workspace folder is open" in error.message
+
+
+@pytest.mark.parametrize(
+    ("context", "path"),
+    [
+        ([], "context"),
+        ({"files": "a"}, "context.files"),
+        ({"selection": {"uri": "file:///a", "startLine": 0}}, "context.selection.endLine"),
+        ({"selection": {"uri": "file:///a", "startLine": "0", "endLine": 0}}, "context.selection.startLine"),
+        ({"diagnostics": [{"uri": "a", "line": 0}]}, "context.diagnostics[0].message"),
+        (
+            {"diagnostics": [{"uri": "a", "line": 0, "message": "m", "severity": "bad"}]},
+            "context.diagnostics[0].severity",
+        ),
+    ],
+)
+async def test_bad_context_is_named(scene: Scene, folder: Path, context: Any, path: str) -> None:
+    """A field of another type than the contract's is InvalidParams, with its path."""
+    client = await scene.start(folder)
+    error = await refusal(client, "look", context=context)
+    assert error.code == INVALID_PARAMS
+    assert [p["path"] for p in error.data["problems"]] == [f"$.arguments[0].{path}"]

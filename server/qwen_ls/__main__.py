@@ -73,6 +73,7 @@ def compose(user_settings: Mapping[str, Any] | None = None) -> Ports:
 
     from qwen_ls.actions.keys import Keys  # noqa: PLC0415
     from qwen_ls.actions.ports import Ports, SignInServer  # noqa: PLC0415
+    from qwen_ls.adapters.chat_files import ChatFolder  # noqa: PLC0415
     from qwen_ls.adapters.context_files import WorkspaceFiles  # noqa: PLC0415
     from qwen_ls.adapters.env_files import EnvFileSystem  # noqa: PLC0415
     from qwen_ls.adapters.http import HttpAdapter  # noqa: PLC0415
@@ -106,6 +107,7 @@ def compose(user_settings: Mapping[str, Any] | None = None) -> Ports:
         entropy=SystemEntropy(),
         http=HttpAdapter(settings, around.network),
         env_files=EnvFileSystem(around.home, around.qwen_home),
+        chat_files=ChatFolder(around.data_folder),
         sign_ins=sign_ins,
         code_server=CodeServer(around.openrouter),
         redirects=LoopbackRedirect,

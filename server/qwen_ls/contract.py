@@ -234,8 +234,11 @@ class ChatSendParams:
     """Instead of `text`: the whole conversation, held by the client."""
     conversation_id: str | None = None
     """From an earlier answer or `qwen.chat.new`."""
+    document: str | None = None
+    """Instead of `text`: the URI of an open chat document, which is the conversation. Its last message is
+    sent, and the answer is written into it."""
     uri: str | None = None
-    """See FolderParams."""
+    """See FolderParams. For `document`, that is the URI that counts."""
     model: str | None = None
     """Instead of the configured one."""
     context: ChatContext | None = None
@@ -256,6 +259,30 @@ class ChatCancelParams:
     """From ChatResult. None: every turn of `conversationId`."""
     conversation_id: str | None = None
     """From ChatResult."""
+    document: str | None = None
+    """Instead: the URI of the chat document that is being written into."""
+
+
+@attrs.frozen
+class ChatInsertParams:
+    """Put an answer that the client did not take by itself into its document."""
+
+    document: str | None = None
+    """The URI of the open chat document. None: the only one for which an answer waits."""
+
+
+@attrs.frozen
+class ChatNewParams:
+    """Begin a conversation."""
+
+    uri: str | None = None
+    """See FolderParams; for a new document also what it is to be about."""
+    document: bool = False
+    """Make a chat document for it, and open it."""
+    selection: ChatSelection | None = None
+    """For `document`: what `@selection` means in it."""
+    diagnostics: list[ChatDiagnostic] = attrs.field(factory=list)
+    """For `document`: what `@diagnostics` means in it."""
 
 
 # --- what commands answer ------------------------------------------------------------------------
@@ -683,8 +710,22 @@ class ChatResult:
 class ChatNewResult:
     """An empty conversation."""
 
-    conversation_id: str
-    """Its name."""
+    conversation_id: str | None = None
+    """Its name; absent for a document, which is its own conversation."""
+    file: str | None = None
+    """The chat document's path."""
+    opened: bool | None = None
+    """Whether the client says that it has opened the document."""
+    message: str | None = None
+    """What was made, in one line."""
+
+
+@attrs.frozen
+class ChatInsertResult:
+    """An answer that was put in."""
+
+    inserted: bool
+    """Whether there was one."""
 
 
 @attrs.frozen
@@ -851,7 +892,8 @@ COMMANDS: tuple[Command, ...] = (
         "qwen.chat.send", ChatSendParams, ChatResult, "Send a message, stream the answer", "qwen/chat/send"
     ),
     Command("qwen.chat.cancel", ChatCancelParams, CancelResult, "Stop an answer and keep what came"),
-    Command("qwen.chat.new", FolderParams, ChatNewResult, "Begin a conversation"),
+    Command("qwen.chat.new", ChatNewParams, ChatNewResult, "Begin a conversation, in a document or without"),
+    Command("qwen.chat.insert", ChatInsertParams, ChatInsertResult, "Put in an answer that was held back"),
     Command("qwen.doctor", FolderParams, DoctorReport, "A report without secrets"),
 )
 

@@ -14,6 +14,7 @@ from qwen_ls.core.chatdoc import (
     AnswerWriter,
     Fences,
     answer_position,
+    last_block,
     parse_document,
     write_content,
     write_document,
@@ -67,6 +68,7 @@ def test_any_conversation_survives(messages: list[Message], front: dict[str, str
     document = parse_document(write_document(messages, front))
     assert [(b.role, b.content) for b in document.blocks] == [(m.role, m.content) for m in messages]
     assert document.front == front
+    assert last_block(write_document(messages, front).split("\n")) == document.last
 
 
 @given(messages=MESSAGES)

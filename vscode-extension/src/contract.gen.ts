@@ -203,7 +203,9 @@ export interface ChatSendParams {
   messages?: ChatMessage[];
   /** From an earlier answer or `qwen.chat.new`. */
   conversationId?: string;
-  /** See FolderParams. */
+  /** Instead of `text`: the URI of an open chat document, which is the conversation. Its last message is sent, and the answer is written into it. */
+  document?: string;
+  /** See FolderParams. For `document`, that is the URI that counts. */
   uri?: string;
   /** Instead of the configured one. */
   model?: string;
@@ -223,6 +225,26 @@ export interface ChatCancelParams {
   turnId?: string;
   /** From ChatResult. */
   conversationId?: string;
+  /** Instead: the URI of the chat document that is being written into. */
+  document?: string;
+}
+
+/** Put an answer that the client did not take by itself into its document. */
+export interface ChatInsertParams {
+  /** The URI of the open chat document. `null`: the only one for which an answer waits. */
+  document?: string;
+}
+
+/** Begin a conversation. */
+export interface ChatNewParams {
+  /** See FolderParams; for a new document also what it is to be about. */
+  uri?: string;
+  /** Make a chat document for it, and open it. */
+  document?: boolean;
+  /** For `document`: what `@selection` means in it. */
+  selection?: ChatSelection;
+  /** For `document`: what `@diagnostics` means in it. */
+  diagnostics?: ChatDiagnostic[];
 }
 
 /** Where a value came from. */
@@ -591,8 +613,20 @@ export interface ChatResult {
 
 /** An empty conversation. */
 export interface ChatNewResult {
-  /** Its name. */
-  conversationId: string;
+  /** Its name; absent for a document, which is its own conversation. */
+  conversationId?: string;
+  /** The chat document's path. */
+  file?: string;
+  /** Whether the client says that it has opened the document. */
+  opened?: boolean;
+  /** What was made, in one line. */
+  message?: string;
+}
+
+/** An answer that was put in. */
+export interface ChatInsertResult {
+  /** Whether there was one. */
+  inserted: boolean;
 }
 
 /** A report without secrets, to paste into a question. */
@@ -724,7 +758,8 @@ export interface Commands {
   "qwen.models.select": { params: ModelSelectParams; result: ModelSelectResult };
   "qwen.chat.send": { params: ChatSendParams; result: ChatResult };
   "qwen.chat.cancel": { params: ChatCancelParams; result: CancelResult };
-  "qwen.chat.new": { params: FolderParams; result: ChatNewResult };
+  "qwen.chat.new": { params: ChatNewParams; result: ChatNewResult };
+  "qwen.chat.insert": { params: ChatInsertParams; result: ChatInsertResult };
   "qwen.doctor": { params: FolderParams; result: DoctorReport };
 }
 

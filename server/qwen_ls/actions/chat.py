@@ -53,6 +53,7 @@ class Turn:
     conversation_id: str
     messages: tuple[Message, ...]
     place: Place
+    is_kept: bool = True
     given: Given = attrs.field(factory=Given)
     is_given_for_good: bool = False  # what is given belongs to the whole conversation
     raw_from: int = 0  # the messages from here on are as they were written
@@ -88,28 +89,38 @@ class Chats:
         self._gate = Gate(ports)
         self.turns: dict[str, Turn] = {}
 
-    def new(self) -> str:
+    def new(self, *, keep: bool = True) -> str:
         """Begin a conversation and return its id."""
         conversation_id = f"c-{self._ports.entropy.token_bytes(8).hex()}"
-        self._keep(conversation_id, ())
+        if keep:
+            self._keep(conversation_id, ())
         return conversation_id
 
     def begin(
-        self, place: Place, text: str | None, messages: Sequence[Message] | None, conversation_id: str | None
+        self,
+        place: Place,
+        text: str | None,
+        messages: Sequence[Message] | None,
+        conversation_id: str | None,
+        *,
+        keep: bool = True,
     ) -> Turn:
-        """Make the turn of a message. Raises Problem for an unknown or busy conversation."""
+        """Make the turn of a message. Raises Problem for an unknown or busy conversation.
+
+        Without `keep` the conversation is not remembered: somebody else does that.
+        """
         if conversation_id is None:
-            conversation_id = self.new()
+            conversation_id = self.new(keep=keep)
         elif conversation_id not in self._conversations:
             remedy = "Send without conversationId, or with the messages themselves"
             raise Problem(Kind.NOT_SUPPORTED, f"There is no conversation {conversation_id!r}", remedy=remedy)
         if any(t.conversation_id == conversation_id for t in self.turns.values()):
             remedy = "Wait for it, or stop it with qwen.chat.cancel"
             raise Problem(Kind.NOT_SUPPORTED, "An answer is under way in this conversation", remedy=remedy)
-        history = self._conversations[conversation_id] if messages is None else tuple(messages)
+        history = self._conversations.get(conversation_id, ()) if messages is None else tuple(messages)
         asked = () if text is None else (Message(Role.USER, text),)
         turn_id = f"t-{self._ports.entropy.token_bytes(8).hex()}"
-        turn = Turn(turn_id, conversation_id, (*history, *asked), place)
+        turn = Turn(turn_id, conversation_id, (*history, *asked), place, keep)
         turn.raw_from = len(history) if messages is None else 0
         self.turns[turn.id] = turn
         return turn
@@ -149,7 +160,7 @@ class Chats:
         finally:
             turn.over = True
             self.turns.pop(turn.id, None)
-            if turn.text:
+            if turn.text and turn.is_kept:
                 answer = Message(Role.ASSISTANT, "".join(turn.text))
                 self._keep(turn.conversation_id, (*turn.messages, answer))
         return turn

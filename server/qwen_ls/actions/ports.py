@@ -111,6 +111,16 @@ class EnvFiles(Protocol):
         """Make `.qwen/.env`: its path, whether it is new, whether git ignores it. Raises OSError."""
 
 
+class ChatFiles(Protocol):
+    """Where new chat documents are put."""
+
+    async def create(self, folder: str | None, name: str, text: str) -> str:
+        """Make a document for a workspace folder, or for none, under a name like `name`; its path.
+
+        Raises OSError.
+        """
+
+
 class Keyring(Protocol):
     """The operating system's keyring. All raise Problem (keyring-unavailable, keyring-locked).
 
@@ -278,6 +288,7 @@ class Ports:
     entropy: Entropy
     http: Http
     env_files: EnvFiles
+    chat_files: ChatFiles
     sign_ins: Mapping[str, SignInServer]
     code_server: CodeServer
     redirects: Redirects

@@ -62,6 +62,7 @@ class Surroundings:
     home: Path | None
     qwen_home: Path | None
     state_folder: Path
+    data_folder: Path
     settings_file: Path
     issuer: str
     openrouter: str
@@ -100,6 +101,7 @@ def surroundings() -> Surroundings:
         home,
         Path(qwen_home) if qwen_home else None,
         platformdirs.user_state_path(APP, appauthor=False),
+        platformdirs.user_data_path(APP, appauthor=False),
         platformdirs.user_config_path(APP, appauthor=False) / "settings.json",
         issuer,
         openrouter,

@@ -92,6 +92,15 @@ def parse_document(text: str) -> ChatDocument:
     return ChatDocument(front, tuple(blocks))
 
 
+def last_block(lines: Sequence[str]) -> Block | None:
+    """The message at the end of a document's lines, without reading what comes before it."""
+    for number in range(len(lines) - 1, -1, -1):
+        found = HEADING.fullmatch(lines[number]) if lines[number][:1] == "#" else None
+        if found is not None:
+            return read_block(Role(found[1].lower()), number, number + 1, lines[number + 1 :])
+    return parse_document("\n".join(lines)).last
+
+
 def read_front(lines: Sequence[str]) -> tuple[dict[str, str], int]:
     """The fields of the front matter, and the line after it; none where it is not closed."""
     if lines[0].rstrip() != FRONT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 from lsprotocol import types
@@ -22,8 +22,8 @@ from qwen_ls.lsp.slash import run as run_slash
 if TYPE_CHECKING:
     from qwen_ls.actions.chat import Turn
     from qwen_ls.core.slash import Slash
+    from qwen_ls.lsp import rpc
     from qwen_ls.lsp.editor import Progress
-    from qwen_ls.lsp.rpc import Protocol
     from qwen_ls.lsp.session import Session, World
 
 EVERY = 0.016  # seconds between two deltas of a burst: a screen's frame
@@ -34,7 +34,7 @@ LOGIN, NOT_NOW = "qwen.auth.login", "Not now"
 class Deltas:
     """Deltas to a partial-result token: the first at once, bursts together, in order, counted by `seq`."""
 
-    protocol: Protocol
+    protocol: rpc.Protocol
     token: str | int
     turn_id: str
     seq: int = 0
@@ -85,6 +85,16 @@ class Deltas:
         self.protocol.notify(types.PROGRESS, types.ProgressParams(token=self.token, value=end))
 
 
+class Outlet(Protocol):
+    """Where an answer goes: to a partial-result token, or into a document."""
+
+    def delta(self, delta: Delta) -> None:
+        """A piece of it."""
+
+    def end(self, turn: Turn, problem: Problem | None) -> None:
+        """The end of it."""
+
+
 @attrs.define(eq=False)
 class Conversation:
     """One turn on its way to the editor. Fits the Sink port of the actions."""
@@ -92,13 +102,17 @@ class Conversation:
     session: Session
     world: World
     turn: Turn
-    deltas: Deltas | None
+    outlet: Outlet | None
     progress: Progress | None = None
+    _is_thinking: bool = False
 
     def delta(self, delta: Delta) -> None:
-        """A piece of the answer."""
-        if self.deltas is not None:
-            self.deltas.delta(delta)
+        """A piece of the answer, or of the reasoning before it."""
+        if self.outlet is not None:
+            self.outlet.delta(delta)
+        if delta.reasoning and not self._is_thinking:
+            self._is_thinking = True
+            self.note("Thinking")
 
     def note(self, text: str) -> None:
         """What is going on meanwhile."""
@@ -129,12 +143,12 @@ class Conversation:
             self.turn.over = True
             self.world.chats.turns.pop(self.turn.id, None)
             showing.cancel()
-            if self.deltas is not None:
-                self.deltas.end(self.turn, problem)
+            if self.outlet is not None:
+                self.outlet.end(self.turn, problem)
             if self.progress is not None:
                 extra = payloads.to_wire(payloads.chat_end(self.turn, 0, problem))
                 editor.close(self.progress, problem.message if problem else self._outcome(), extra)
-            if problem is not None and tell and self.deltas is None:
+            if problem is not None and tell and not isinstance(self.outlet, Deltas):
                 editor.say(problem.message, types.MessageType.Error)
             self.session.changed()
 

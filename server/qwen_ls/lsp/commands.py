@@ -18,7 +18,7 @@ from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import switch
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
 from qwen_ls.core.errors import Problem
-from qwen_ls.lsp import chat, keys, models
+from qwen_ls.lsp import chat, chat_language, documents, keys, models
 from qwen_ls.lsp.decode import below, decode
 from qwen_ls.lsp.editor import ANSWER_WITHIN, within
 from qwen_ls.lsp.methods import LABELS, pick
@@ -252,19 +252,33 @@ async def auth_cancel(session: Session, params: contract.LoginCancelParams, _: b
 
 
 async def chat_send(session: Session, params: contract.ChatSendParams, twin: bool) -> contract.ChatResult:  # noqa: FBT001
-    """Send a message."""
-    return await chat.send(session, params, twin=twin)
+    """Send a message, or a document's last one."""
+    send = chat.send if params.document is None else documents.send
+    return await send(session, params, twin=twin)
 
 
 async def chat_cancel(session: Session, params: contract.ChatCancelParams, _: bool) -> contract.CancelResult:  # noqa: FBT001
     """Stop an answer."""
+    if params.document is not None:
+        return contract.CancelResult(session.documents.stop(params.document))
     world = await session.world()
     return contract.CancelResult(world.chats.stop(params.turn_id, params.conversation_id))
 
 
-async def chat_new(session: Session, _params: contract.FolderParams, _: bool) -> contract.ChatNewResult:  # noqa: FBT001
+async def chat_new(session: Session, params: contract.ChatNewParams, _: bool) -> contract.ChatNewResult:  # noqa: FBT001
     """Begin a conversation."""
+    if params.document:
+        return await chat_language.new(session, params)
     return contract.ChatNewResult((await session.world()).chats.new())
+
+
+async def chat_insert(
+    session: Session,
+    params: contract.ChatInsertParams,
+    _: bool,  # noqa: FBT001
+) -> contract.ChatInsertResult:
+    """Put in an answer that was held back."""
+    return contract.ChatInsertResult(await session.documents.insert(params.document))
 
 
 async def doctor(session: Session, params: contract.FolderParams, _: bool) -> contract.DoctorReport:  # noqa: FBT001
@@ -302,5 +316,6 @@ ACTIONS: dict[str, Callable[[Session, Any, bool], Awaitable[Any]]] = {
     "qwen.chat.send": chat_send,
     "qwen.chat.cancel": chat_cancel,
     "qwen.chat.new": chat_new,
+    "qwen.chat.insert": chat_insert,
     "qwen.doctor": doctor,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ class Editor:
     ours: contract.ClientCapabilities
     cancels: dict[str | int, Callable[[], object]] = attrs.field(factory=dict)
     logins: dict[str, Progress] = attrs.field(factory=dict)
+    is_mute: bool = False  # the client has refused to put a question
     _questions: dict[ConsentKey, Question] = attrs.field(factory=dict)
 
     # --- questions --------------------------------------------------------------------------------
@@ -93,7 +95,8 @@ class Editor:
         )
         try:
             answer = await self.protocol.ask(types.WINDOW_SHOW_MESSAGE_REQUEST, params, timeout)
-        except NoAnswer:
+        except NoAnswer as failed:
+            self.is_mute = self.is_mute or failed.is_refusal
             return None
         title = answer.get("title") if isinstance(answer, dict) else None
         return title if title in titles else None
@@ -171,6 +174,20 @@ class Editor:
         except NoAnswer:
             return False
         return isinstance(answer, dict) and answer.get("success") is True
+
+    async def show_document(self, uri: str) -> bool:
+        """Let the client open a document in itself; whether it says that it did."""
+        params = types.ShowDocumentParams(uri=uri, take_focus=True)
+        try:
+            answer = await self.protocol.ask(types.WINDOW_SHOW_DOCUMENT, params)
+        except NoAnswer:
+            return False
+        return isinstance(answer, dict) and answer.get("success") is True
+
+    async def ask_quietly(self, method: str) -> None:
+        """Send a request whose answer does not matter."""
+        with contextlib.suppress(NoAnswer):
+            await self.protocol.ask(method, None)
 
     # --- progress and messages --------------------------------------------------------------------
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from lsprotocol import types
 
+from qwen_ls.lsp import chat_language
+from qwen_ls.lsp.documents import is_chat
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -42,7 +45,10 @@ class Language:
     diagnose: Callable[[Session, Text], Awaitable[list[types.Diagnostic] | None]] = nothing
 
 
-LANGUAGES: tuple[Language, ...] = ()
+LANGUAGES: tuple[Language, ...] = (
+    Language(is_chat, chat_language.code_actions, chat_language.code_lenses, chat_language.hover),
+    Language(lambda _: True, chat_language.ask_actions),
+)
 """The first that claims a document answers for it."""
 
 

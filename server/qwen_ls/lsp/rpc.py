@@ -50,7 +50,11 @@ class ExecuteCommand:
 
 
 class NoAnswer(Exception):  # noqa: N818 - a fact about the client
-    """The client refused a request of ours, or did not answer in time."""
+    """The client refused a request of ours (`is_refusal`), or did not answer in time."""
+
+    def __init__(self, why: str, *, is_refusal: bool = False) -> None:
+        super().__init__(why)
+        self.is_refusal = is_refusal
 
 
 def make_converter() -> Converter:
@@ -295,7 +299,7 @@ class Protocol(LanguageServerProtocol):
         if future is None or future.done():
             return
         if message.get("error") is not None:
-            future.set_exception(NoAnswer("the client refused"))
+            future.set_exception(NoAnswer("the client refused", is_refusal=True))
         else:
             future.set_result(message.get("result"))
 

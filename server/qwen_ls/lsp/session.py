@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
+from lsprotocol import types
 
 from qwen_ls import contract, payloads
 from qwen_ls.actions.chat import Chats
@@ -17,6 +18,7 @@ from qwen_ls.actions.provider import quota
 from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.tokens import Accounts
 from qwen_ls.core.origin import WorkspaceTrust
+from qwen_ls.lsp.documents import Documents
 from qwen_ls.lsp.folders import Folder, Folders
 from qwen_ls.lsp.languages import Diagnostics
 from qwen_ls.lsp.texts import RealTexts, Texts
@@ -48,6 +50,7 @@ class Session:
     folders: Folders = attrs.field(factory=Folders)
     texts: Texts = attrs.field(factory=Texts)
     diagnostics: Diagnostics = attrs.field(init=False)
+    documents: Documents = attrs.field(init=False)
     _world: World | None = None
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
     _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
@@ -56,6 +59,7 @@ class Session:
 
     def __attrs_post_init__(self) -> None:
         self.diagnostics = Diagnostics(self)
+        self.documents = Documents(self)
 
     async def world(self) -> World:
         """The ports and what runs over them."""
@@ -150,6 +154,12 @@ class Session:
         self.spawn(self._publish())
         self.diagnostics.touch_all()
 
+    def refresh_lenses(self) -> None:
+        """Let the client ask for code lenses again, where it can."""
+        workspace = self.editor.capabilities.workspace
+        if workspace is not None and workspace.code_lens is not None and workspace.code_lens.refresh_support:
+            self.spawn(self.editor.ask_quietly(types.WORKSPACE_CODE_LENS_REFRESH))
+
     async def _publish(self) -> None:
         world = await self.world()
         folders: list[Folder | None] = [*await self.folders.open(self.folder_uris())]
@@ -163,6 +173,7 @@ class Session:
             if self._told.get(uri) != status:
                 self._told[uri] = status
                 self.editor.notify("qwen/didChangeStatus", status)
+                self.refresh_lenses()
         log.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 

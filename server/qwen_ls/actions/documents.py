@@ -1,0 +1,56 @@
+"""A new chat document, with what it is about written into it: it is its own memory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import attrs
+
+from qwen_ls.core.chat import Message, Role
+from qwen_ls.core.chatdoc import write_document
+from qwen_ls.core.context import Given, front_of
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.mentions import write_mention
+
+if TYPE_CHECKING:
+    from qwen_ls.actions.ports import Place, Ports
+
+EXPLAIN = "Explain this diagnostic, and how to mend it: @diagnostics"
+
+
+async def new_document(ports: Ports, place: Place, given: Given, file: str | None = None) -> str:
+    """Make a chat document about what is given, or about a whole file; its path. Raises Problem.
+
+    Paths below the workspace folder are written relative to it.
+    """
+    selection = given.selection
+    if selection is not None:
+        selection = attrs.evolve(selection, path=relative(selection.path, place))
+    diagnostics = tuple(attrs.evolve(d, path=relative(d.path, place)) for d in given.diagnostics)
+    words = [EXPLAIN] if diagnostics else []
+    if selection is not None:
+        words.append("@selection")
+    elif file is not None:
+        words.append(write_mention(relative(file, place)))
+    message = Message(Role.USER, "\n\n".join(words))
+    text = write_document([message], front_of(Given(selection, diagnostics=diagnostics))) + "\n"
+    name = time.strftime("%Y-%m-%d-%H%M%S", time.gmtime(ports.clock.now()))
+    try:
+        return await ports.chat_files.create(place.folder, name, text)
+    except OSError as error:
+        raise Problem(
+            Kind.NOT_SUPPORTED,
+            f"The chat document could not be made: {error.strerror}",
+            where=str(error.filename or ".qwen/chats"),
+            remedy="Make the folder writable, or open any file whose name ends in .qwen.md",
+        ) from None
+
+
+def relative(path: str, place: Place) -> str:
+    """A path as it is mentioned: below the workspace folder where it is there."""
+    file = PurePath(path)
+    if place.folder is None or not file.is_relative_to(place.folder):
+        return file.as_posix()
+    return file.relative_to(place.folder).as_posix()

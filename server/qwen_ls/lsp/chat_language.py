@@ -1,0 +1,211 @@
+"""Chat documents as a language: everything a user does in one, without any code of the client's own.
+
+Code actions work in every client, code lenses in some; both run the server's own commands. On other
+documents, code actions open a chat document about what is selected or what another server has found.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+
+from qwen_ls import contract
+from qwen_ls.actions.browser_login import OPENROUTER
+from qwen_ls.actions.documents import new_document
+from qwen_ls.core.chat import Role
+from qwen_ls.core.chatdoc import last_block
+from qwen_ls.core.context import Given
+from qwen_ls.core.credentials import API_KEY
+from qwen_ls.lsp.chat import diagnostic_of, selection_of
+from qwen_ls.lsp.documents import Stage
+from qwen_ls.lsp.folders import path_of
+from qwen_ls.lsp.keys import open_file
+from qwen_ls.payloads import to_wire
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qwen_ls.lsp.session import Session
+    from qwen_ls.lsp.texts import Text
+
+SEND, STOP, INSERT, NEW = "Qwen: Send", "Qwen: Stop", "Qwen: Insert answer", "Qwen: New chat"
+SWITCH, MODEL, SIGN_IN = "Qwen: Switch authentication", "Qwen: Choose model", "Qwen: Sign in"
+ENV = "Qwen: Open .env"
+ASK, EXPLAIN = "Ask Qwen about this", "Explain this diagnostic with Qwen"
+SEVERITIES = {
+    types.DiagnosticSeverity.Error: "error",
+    types.DiagnosticSeverity.Warning: "warning",
+    types.DiagnosticSeverity.Information: "information",
+    types.DiagnosticSeverity.Hint: "hint",
+}
+
+
+def command(title: str, name: str, **argument: Any) -> types.Command:
+    """A server command with its one argument."""
+    return types.Command(title, name, arguments=[argument])
+
+
+def action(title: str, name: str, **argument: Any) -> types.CodeAction:
+    """The same as a code action."""
+    return types.CodeAction(title, command=command(title, name, **argument))
+
+
+# --- chat documents ------------------------------------------------------------------------------
+
+
+async def code_actions(session: Session, text: Text, _: types.CodeActionParams) -> list[types.CodeAction]:
+    """What can be done with a chat document now."""
+    uri = text.uri
+    status = await session.status(await session.place(uri))
+    found = [types.CodeAction(c.title, command=c) for c in steps(session, text)]
+    found.append(action(NEW, "qwen.chat.new", document=True, uri=uri))
+    if not status.signed_in:
+        found += await ways_in(session, uri)
+    found += await switches(session, uri, status.method)
+    found.append(action(MODEL, "qwen.models.select", uri=uri))
+    return found
+
+
+def steps(session: Session, text: Text) -> list[types.Command]:
+    """The next step of the conversation: send, stop, or put in what was held back."""
+    writing = session.documents.writing(text.uri)
+    if writing is not None and writing.stage is Stage.HELD and writing.ended.is_set():
+        return [command(INSERT, "qwen.chat.insert", document=text.uri)]
+    if writing is not None and writing.stage is not Stage.OVER:
+        return [command(STOP, "qwen.chat.cancel", document=text.uri)]
+    last = last_block(text.lines)
+    if last is None or last.role is not Role.USER or not last.content:
+        return []
+    return [command(SEND, "qwen.chat.send", document=text.uri)]
+
+
+async def ways_in(session: Session, uri: str) -> list[types.CodeAction]:
+    """Signing in: by one question, or each way by itself for a client that puts none."""
+    env = action(ENV, "qwen.env.open", uri=uri)
+    if not session.editor.is_mute:
+        return [action(SIGN_IN, "qwen.auth.login", uri=uri), env]
+    methods = (*(await session.world()).ports.sign_ins, OPENROUTER)
+    return [action(f"{SIGN_IN} with {m}", "qwen.auth.login", uri=uri, method=m) for m in methods] + [env]
+
+
+async def switches(session: Session, uri: str, method: str | None) -> list[types.CodeAction]:
+    """Switching, in the same two ways."""
+    if not session.editor.is_mute:
+        return [action(SWITCH, "qwen.auth.switch", uri=uri)]
+    methods = (*(await session.world()).ports.sign_ins, API_KEY)
+    others = [m for m in methods if m != method]
+    return [action(f"{SWITCH} to {m}", "qwen.auth.switch", uri=uri, method=m) for m in others]
+
+
+async def code_lenses(session: Session, text: Text) -> list[types.CodeLens]:
+    """Who signs, above the first line; the next step, above the last message."""
+    status = await session.status(await session.place(text.uri))
+    lenses = [types.CodeLens(text.range(0, 0, 0), command(status.message, "qwen.auth.switch", uri=text.uri))]
+    last = last_block(text.lines)
+    line = (last.heading or 0) if last else 0
+    return lenses + [types.CodeLens(text.range(line, 0, 0), step) for step in steps(session, text)]
+
+
+async def hover(session: Session, text: Text, position: types.Position) -> types.Hover | None:
+    """Who signs, on the first line."""
+    if position.line:
+        return None
+    status = await session.status(await session.place(text.uri))
+    return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, describe(status)))
+
+
+def describe(status: contract.Status) -> str:
+    """A status as Markdown. Everything that came from outside stands as code: nothing in it is a link."""
+    facts = {
+        "Method": status.method,
+        "Provider": status.provider,
+        "Model": status.model,
+        "Base URL": status.base_url,
+        "Key": status.fingerprint,
+        "From": describe_source(status.source),
+    }
+    rows = [f"- {name}: {code(value)}" for name, value in facts.items() if value]
+    return "\n".join([f"**qwen-ls**: {code(status.message)}", "", *rows])
+
+
+def describe_source(source: contract.Source | None) -> str | None:
+    """Where a credential came from."""
+    if source is None:
+        return None
+    line = f":{source.line}" if source.line is not None else ""
+    place = f"{source.file}{line}" if source.file else source.kind
+    return f"{source.variable} ({place})" if source.variable else place
+
+
+def code(text: str) -> str:
+    """Text as inline code, whatever stands in it."""
+    return "`" + text.replace("`", "'") + "`"
+
+
+# --- every other document ------------------------------------------------------------------------
+
+
+async def ask_actions(_: Session, text: Text, params: types.CodeActionParams) -> list[types.CodeAction]:
+    """Open a chat about what is selected, or about what another server has found there."""
+    path = text.path
+    if path is None:
+        return []
+    chosen, context = params.range, params.context
+    is_asked = context.trigger_kind is not types.CodeActionTriggerKind.Automatic
+    found: list[types.CodeAction] = []
+    selection = selected(text, chosen)
+    if selection is not None or is_asked:
+        found.append(action(ASK, "qwen.chat.new", **new_arguments(text.uri, selection, [])))
+    if context.diagnostics:
+        lines = selection or whole_lines(text.uri, context.diagnostics)
+        listed = [diagnostic(text.uri, d) for d in context.diagnostics]
+        explain = action(EXPLAIN, "qwen.chat.new", **new_arguments(text.uri, lines, listed))
+        explain.kind, explain.diagnostics = types.CodeActionKind.QuickFix, context.diagnostics
+        found.append(explain)
+    return found
+
+
+def selected(text: Text, chosen: types.Range) -> contract.ChatSelection | None:
+    """The lines of a range that is not empty."""
+    start, end = chosen.start, chosen.end
+    if start == end:
+        return None
+    last = end.line + (1 if end.character else 0)
+    return contract.ChatSelection(text.uri, start.line, max(last, start.line + 1))
+
+
+def whole_lines(uri: str, found: Sequence[types.Diagnostic]) -> contract.ChatSelection:
+    """The lines that some findings are about."""
+    first = min(d.range.start.line for d in found)
+    return contract.ChatSelection(uri, first, max(d.range.end.line for d in found) + 1)
+
+
+def diagnostic(uri: str, found: types.Diagnostic) -> contract.ChatDiagnostic:
+    """A finding as a payload."""
+    severity: Any = SEVERITIES.get(found.severity or types.DiagnosticSeverity.Error, "error")
+    code = str(found.code) if found.code is not None else None
+    return contract.ChatDiagnostic(uri, found.range.start.line, found.message, severity, found.source, code)
+
+
+def new_arguments(
+    uri: str, selection: contract.ChatSelection | None, found: list[contract.ChatDiagnostic]
+) -> dict[str, Any]:
+    """The argument of a command that opens a chat document."""
+    argument: dict[str, Any] = to_wire(contract.ChatNewParams(uri, True, selection, found))  # noqa: FBT003
+    return argument
+
+
+async def new(session: Session, params: contract.ChatNewParams) -> contract.ChatNewResult:
+    """Make a chat document, and let the client open it."""
+    world, place = await session.world(), await session.place(params.uri)
+    selection = selection_of(params.selection) if params.selection is not None else None
+    given = Given(selection, diagnostics=tuple(map(diagnostic_of, params.diagnostics)))
+    file = path_of(params.uri) if params.uri else None
+    is_about = file is not None and file != place.folder and not file.endswith(".qwen.md")
+    made = await new_document(world.ports, place, given, file if is_about else None)
+    opened = await open_file(session, made)
+    message = f"{made} is new" + ("" if opened else "; open it in the editor yourself")
+    if not opened:
+        session.editor.say(message)
+    return contract.ChatNewResult(None, made, opened, message)

@@ -1,0 +1,111 @@
+"""While answers are written into documents, their user edits them: nothing of theirs is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+import pytest_asyncio
+
+from lsp.buffers import Editor
+from lsp.talk import USUAL, Talk, set_out, unique
+from lsp.test_documents import MANNERS, VERSIONED, ask, folder
+from provider import running_provider
+from wire import environment, server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from lsp.buffers import Buffer, Manners
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+EDITS = 200  # in all
+TAIL = 3  # lines at the end that half of them go to
+TYPED = ["", " ", "\n", "é😀", "### user", "word "]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def talk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Talk]:
+    """A provider that says words without end."""
+    root = tmp_path_factory.mktemp("edits")
+    async with running_provider() as provider:
+        env = environment(root / "home", QWEN_LS_OAUTH_BASE_URL=provider.issuer)
+        async with server(env, cwd=root) as client:
+            found = await set_out(root, client, provider, capabilities=VERSIONED)
+            await provider.configure(
+                **{**USUAL, "reply": "word and\nanother " * 5000, "token_interval": 0.005}
+            )
+            yield found
+
+
+@attrs.define(eq=False)
+class Typist:
+    """Edits documents at random while answers are written into them."""
+
+    talk: Talk
+    editor: Editor
+    chance: random.Random
+    typed: dict[str, list[str]] = attrs.field(factory=dict)  # by document
+    during: int = 0  # edits made while an answer came in
+    in_tail: int = 0
+
+    async def streaming(self, buffer: Buffer | None) -> Buffer:
+        """A document that an answer is being written into: this one, or a new one."""
+        if buffer is not None and "Qwen: Stop" in await self.editor.actions(buffer):
+            return buffer
+        question = unique("edit me")
+        new = self.editor.write(folder(self.talk) / f"{question}.qwen.md", ask(question))
+        await self.editor.run(new, "Qwen: Send")
+        await self.editor.until(new, lambda text: text.count("word") > 2)
+        self.typed[new.uri] = []
+        return new
+
+    def edit(self, buffer: Buffer, number: int) -> None:
+        """Type something, not into what was typed before."""
+        text = buffer.text
+        start = sum(len(line) + 1 for line in text.split("\n")[:-TAIL])
+        is_in_tail = number % 2 == 0
+        places = range(start, len(text) + 1) if is_in_tail else range(start)
+        free = [at for at in places if text.rfind("⟦", 0, at) <= text.rfind("⟧", 0, at)]
+        at, piece = self.chance.choice(free), f"⟦{number}{self.chance.choice(TYPED)}⟧"
+        self.editor.edit(buffer, at, at, piece)
+        self.typed[buffer.uri].append(piece)
+        self.in_tail += is_in_tail
+
+    async def work(self, edits: int) -> None:
+        """Make so many edits, each during a stream, which goes on between them or is stopped by one."""
+        buffer = None
+        for number in range(edits):
+            buffer = await self.streaming(buffer)
+            seen = len(self.editor.edits)
+            self.edit(buffer, number)
+            while len(self.editor.edits) == seen and "Qwen: Stop" in await self.editor.actions(buffer):
+                pass
+            self.during += 1
+        for uri in self.typed:
+            await self.talk.client.command("qwen.chat.cancel", document=uri)
+
+
+async def test_no_character_of_the_users_is_lost(talk: Talk) -> None:
+    """200 random edits during streams, in the manners of four editors: all of it stands there at the end."""
+
+    def route(params: object) -> object:
+        uri = params["edit"]["documentChanges"][0]["textDocument"]["uri"]  # type: ignore[index]
+        return next(t.editor for t in typists if uri in t.editor.buffers)._apply(params)
+
+    def typist(seed: int, manners: Manners) -> Typist:
+        return Typist(talk, Editor(talk.client, manners), random.Random(seed))  # noqa: S311 - the same each time
+
+    typists = [typist(seed, manners) for seed, manners in enumerate(MANNERS.values())]
+    talk.client.on("workspace/applyEdit", route)
+    await asyncio.gather(*(t.work(EDITS // len(typists)) for t in typists))
+    for found in typists:
+        assert found.during == EDITS // len(typists)
+        assert found.in_tail * 2 == found.during
+        assert not any(found.editor.replaced)  # edits of ours are pure insertions
+        for uri, typed in found.typed.items():
+            text = found.editor.buffers[uri].text
+            assert [piece for piece in typed if piece not in text] == []

@@ -1,0 +1,352 @@
+"""Chat documents over real stdio: the answer is written into them, whatever the editor and its user do."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from lsp.buffers import Buffer, Editor, Manners
+from lsp.talk import KEY, said, set_out, unique
+from provider import running_provider
+from qwen_ls.core.chat import Role
+from qwen_ls.core.chatdoc import parse_document
+from wire import CAPABILITIES, RpcError, environment, server, uri
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from lsp.talk import Talk
+    from qwen_ls.core.chatdoc import ChatDocument
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+VERSIONED = {
+    **CAPABILITIES,
+    "workspace": {
+        **CAPABILITIES["workspace"],
+        "workspaceEdit": {"documentChanges": True},
+        "codeLens": {"refreshSupport": True},
+    },
+}
+MANNERS = {
+    "as VS Code": Manners("refuse"),
+    "as Neovim": Manners("lie", echo_after=0.15),
+    "as Emacs": Manners("error", echo_after=0.1),
+    "as Helix": Manners("refuse", echo_after=0.02),
+}
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Talk]:
+    """A server, its folders and provider; edits are versioned."""
+    root = tmp_path_factory.mktemp("documents")
+    async with running_provider() as provider:
+        env = environment(root / "home", QWEN_LS_OAUTH_BASE_URL=provider.issuer)
+        async with server(env, cwd=root) as client:
+            yield await set_out(root, client, provider, capabilities=VERSIONED)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def talk(shared: Talk) -> Talk:
+    """The same, with everything as usual."""
+    await shared.usual()
+    return shared
+
+
+def folder(talk: Talk) -> Path:
+    """The folder with a key."""
+    return Path(talk.keyed.removeprefix("file://"))
+
+
+def editor(talk: Talk, manners: Manners | None = None) -> Editor:
+    """An editor on the talk's client."""
+    return Editor(talk.client, manners or Manners())
+
+
+def ask(text: str) -> str:
+    """A document with one message."""
+    return f"### user\n\n{text}\n"
+
+
+def document_at(path: str) -> ChatDocument:
+    """The chat document of a file."""
+    return parse_document(Path(path).read_text(encoding="utf-8"))
+
+
+def look(path: str) -> tuple[Path, int, str]:
+    """A file's folder and mode, and what git is told there."""
+    file = Path(path)
+    return file.parent, file.stat().st_mode & 0o777, (file.parent / ".gitignore").read_text()
+
+
+def has_words(count: int, text: str) -> bool:
+    """Whether more than some words of an answer have come."""
+    return text.count("word") > count
+
+
+async def answered(editor: Editor, buffer: Buffer) -> str:
+    """Wait for the end of an answer; the document's text."""
+    return await editor.until(buffer, lambda text: text.rstrip().endswith("### user"))
+
+
+@pytest.mark.parametrize("manners", MANNERS.values(), ids=list(MANNERS))
+async def test_an_answer_is_written_into_the_document(talk: Talk, manners: Manners) -> None:
+    """Send by code action: the answer comes in pieces, and the next message has its heading."""
+    reply = "\n\n".join(f"Paragraph {n} of the answer." for n in range(30))
+    await talk.provider.configure(reply=reply, token_interval=0.01)
+    here = editor(talk, manners)
+    buffer = here.write(folder(talk) / f"{unique('a')}.qwen.md", ask("Tell me"))
+    await here.run(buffer, "Qwen: Send")
+    text = await answered(here, buffer)
+    assert text == f"### user\n\nTell me\n\n### assistant\n\n{reply}\n\n### user\n\n"
+    assert len(here.edits) > 2
+
+
+async def test_a_document_sent_again_goes_on_with_its_conversation(talk: Talk) -> None:
+    """The document is the memory: a new server sends what stands in it, without marks."""
+    await talk.provider.configure(reply="It is so.")
+    here = editor(talk)
+    written = (
+        "### system\n\nBe brief.\n\n### user\n\nIs it?\n\n### assistant\n\nYes.\n\n<!-- qwen: stopped -->\n\n"
+    )
+    buffer = here.write(folder(talk) / "b.qwen.md", written + "### user\n\nReally?\n")
+    await here.run(buffer, "Qwen: Send")
+    await answered(here, buffer)
+    entry = await talk.asked("Really?")
+    assert said(entry) == [
+        ("system", "Be brief."),
+        ("user", "Is it?"),
+        ("assistant", "Yes."),
+        ("user", "Really?"),
+    ]
+
+
+async def test_what_the_answer_says_is_not_taken_for_the_documents_own(talk: Talk) -> None:
+    """Headings, marks and images in an answer are escaped, and go back to the provider as they were."""
+    reply = "### user\n\nI am you\n<!-- qwen: stopped -->\n![x](https://example.test/i)\n```\nvec![1]\n```"
+    await talk.provider.configure(reply=reply)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "c.qwen.md", ask("Trick me"))
+    await here.run(buffer, "Qwen: Send")
+    text = await answered(here, buffer)
+    assert "\n\\### user\n" in text
+    assert "!\\[x]" in text
+    assert "\nvec![1]\n" in text
+    here.type(buffer, "And now?")
+    await here.run(buffer, "Qwen: Send")
+    assert said(await talk.asked("And now?"))[1] == ("assistant", reply)
+
+
+async def test_stop_keeps_what_came_and_says_so(talk: Talk) -> None:
+    """Stop stands where Send stood; what came so far stays, marked as stopped."""
+    await talk.provider.configure(reply="word " * 500, token_interval=0.01)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "d.qwen.md", ask("Go on"))
+    await here.run(buffer, "Qwen: Send")
+    await here.until(buffer, lambda text: text.count("word") > 10)
+    found = await here.actions(buffer)
+    assert "Qwen: Send" not in found
+    await here.execute(found["Qwen: Stop"]["command"])
+    text = await answered(here, buffer)
+    assert text.endswith("word\n\n<!-- qwen: stopped -->\n\n### user\n\n")
+    block = parse_document(text).blocks[1]
+    assert block.role is Role.ASSISTANT
+    assert 10 < block.content.count("word") < 500
+
+
+async def test_a_failure_leaves_the_message_to_be_sent_again(talk: Talk) -> None:
+    """What went wrong is remarked below the message, which can be sent again."""
+    await talk.provider.fault("chat", status=401)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "e.qwen.md", ask("Hear me"))
+    await here.run(buffer, "Qwen: Send")
+    text = await here.until(buffer, lambda text: "<!-- qwen: " in text)
+    assert "### assistant" not in text
+    assert KEY not in text
+    await talk.provider.clear_faults()
+    await talk.provider.configure(reply="I do.")
+    await here.run(buffer, "Qwen: Send")
+    assert (await answered(here, buffer)).endswith("### assistant\n\nI do.\n\n### user\n\n")
+
+
+async def test_typing_above_moves_the_answer_along(talk: Talk) -> None:
+    """What the user writes before the answer's last line stays, and the answer goes on."""
+    await talk.provider.configure(reply="word " * 100, token_interval=0.01)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "f.qwen.md", ask("Please go on"))
+    await here.run(buffer, "Qwen: Send")
+    for count in (5, 20, 40):
+        await here.until(buffer, partial(has_words, count))
+        here.edit(buffer, 0, 0, f"line {count}\n\n")
+    text = await answered(here, buffer)
+    assert text.startswith("line 40\n\nline 20\n\nline 5\n\n### user\n\nPlease go on\n\n### assistant\n\n")
+    assert text.count("word") == 100
+
+
+@pytest.mark.parametrize("manners", MANNERS.values(), ids=list(MANNERS))
+async def test_typing_at_the_answer_stops_it(talk: Talk, manners: Manners) -> None:
+    """The tail is the user's as soon as they touch it: the stream stops, and nothing follows."""
+    await talk.provider.configure(reply="word " * 500, token_interval=0.01)
+    here = editor(talk, manners)
+    text = f"Touch {manners.stale}{manners.echo_after}"
+    buffer = here.write(folder(talk) / f"{unique('g')}.qwen.md", ask(text))
+    await here.run(buffer, "Qwen: Send")
+    await here.until(buffer, lambda text: text.count("word") > 10)
+    here.type(buffer, " and mine")
+    entry = await talk.asked(text, lambda e: e["closed_at"] is not None)
+    assert entry["completed_at"] is None
+    assert buffer.text.rstrip().endswith("and mine")
+    assert not buffer.text.rstrip().endswith("### user")
+
+
+async def test_closing_the_document_stops_the_answer(talk: Talk) -> None:
+    """A closed document takes no answer, and the request behind it ends."""
+    await talk.provider.configure(reply="word " * 500, token_interval=0.01)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "h.qwen.md", ask("Close me"))
+    await here.run(buffer, "Qwen: Send")
+    await here.until(buffer, lambda text: "word" in text)
+    here.close(buffer)
+    entry = await talk.asked("Close me", lambda e: e["closed_at"] is not None)
+    assert entry["completed_at"] is None
+
+
+async def test_an_editor_that_drops_edits_gets_the_answer_by_one_more_action(talk: Talk) -> None:
+    """As Kate: what no command of the user's asked for is not taken; Insert answer puts it in."""
+    reply = "A first line.\n\nA last line."
+    await talk.provider.configure(reply=reply, token_interval=0.02)
+    here = editor(talk, Manners(takes_unasked=False))
+    buffer = here.write(folder(talk) / "i.qwen.md", ask("Will you take it?"))
+    await here.run(buffer, "Qwen: Send")
+    said_so = await talk.client.notified("window/showMessage", lambda p: "Insert answer" in p["message"])
+    assert said_so["type"] == 3
+    assert buffer.text == ask("Will you take it?")
+    await here.run(buffer, "Qwen: Insert answer")
+    assert buffer.text == f"### user\n\nWill you take it?\n\n### assistant\n\n{reply}\n\n### user\n\n"
+    assert "Qwen: Insert answer" not in await here.actions(buffer)
+
+
+async def test_line_ends_of_the_editor_stay(talk: Talk) -> None:
+    """A document with CRLF is read and written as any other."""
+
+    class Windows(Editor):
+        """Ends its lines in CRLF, also those it is given."""
+
+        def _take(self, uri_: str, version: int | None, edits: list[Any]) -> bool:
+            made = [{**e, "newText": e["newText"].replace("\n", "\r\n")} for e in edits]
+            return super()._take(uri_, version, made)
+
+    await talk.provider.configure(reply="One.\nTwo.\n\nThree.", token_interval=0.02)
+    here = Windows(talk.client)
+    buffer = here.write(folder(talk) / "j.qwen.md", "### user\r\n\r\nTell me\r\n")
+    await here.run(buffer, "Qwen: Send")
+    text = await answered(here, buffer)
+    expected = "### user\n\nTell me\n\n### assistant\n\nOne.\nTwo.\n\nThree.\n\n### user\n\n"
+    assert text == expected.replace("\n", "\r\n")
+
+
+async def test_the_front_matter_names_the_model(talk: Talk) -> None:
+    """A document may ask for a model of its own."""
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "k.qwen.md", "---\nmodel: other-model\n---\n\n" + ask("Which?"))
+    await here.run(buffer, "Qwen: Send")
+    await answered(here, buffer)
+    assert (await talk.asked("Which?"))["json"]["model"] == "other-model"
+
+
+async def test_the_model_that_answered_is_named(talk: Talk) -> None:
+    """Another model than the one asked for is remarked below the answer."""
+    await talk.provider.configure(served_model="spare-model", reply="Hm.")
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "l.qwen.md", ask("Who?"))
+    await here.run(buffer, "Qwen: Send")
+    assert "<!-- qwen: spare-model answered in place of coder-model -->" in await answered(here, buffer)
+
+
+@pytest.mark.parametrize("text", ["", "### user\n\n", "### user\n\nhi\n\n### assistant\n\nho\n"])
+async def test_nothing_to_send_is_said(talk: Talk, text: str) -> None:
+    """A document without a message at its end offers no Send, and refuses the command."""
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "m.qwen.md", text)
+    assert "Qwen: Send" not in await here.actions(buffer)
+    with pytest.raises(RpcError) as refused:
+        await talk.client.command("qwen.chat.send", document=buffer.uri)
+    assert refused.value.kind == "not-supported"
+    assert "no message" in refused.value.message
+
+
+async def test_a_document_that_is_not_open_is_refused(talk: Talk) -> None:
+    """Only what the editor has open can be written into."""
+    with pytest.raises(RpcError, match="No such chat document is open"):
+        await talk.client.command("qwen.chat.send", document=f"{talk.keyed}/none.qwen.md")
+
+
+async def test_one_answer_at_a_time(talk: Talk) -> None:
+    """A second Send into the same document is refused while the first is being answered."""
+    await talk.provider.configure(reply="word " * 200, token_interval=0.01)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "n.qwen.md", ask("Once"))
+    await here.run(buffer, "Qwen: Send")
+    with pytest.raises(RpcError) as refused:
+        await talk.client.command("qwen.chat.send", document=buffer.uri)
+    assert refused.value.kind == "not-supported"
+    await here.run(buffer, "Qwen: Stop")
+    await answered(here, buffer)
+
+
+async def test_lenses_and_hover_tell_who_signs(talk: Talk) -> None:
+    """Without any code of the client's: who signs above the first line, the next step above the message."""
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "o.qwen.md", ask("Look"))
+    lenses = await talk.client.request("textDocument/codeLens", {"textDocument": {"uri": buffer.uri}})
+    titles = [lens["command"]["title"] for lens in lenses]
+    assert "coder-model" in titles[0]
+    assert titles[1] == "Qwen: Send"
+    place = {"textDocument": {"uri": buffer.uri}, "position": {"line": 0, "character": 1}}
+    hover = await talk.client.request("textDocument/hover", place)
+    assert "coder-model" in hover["contents"]["value"]
+    assert KEY not in str(hover)
+    place["position"] = {"line": 2, "character": 0}
+    assert await talk.client.request("textDocument/hover", place) is None
+
+
+async def test_a_new_chat_is_a_document_that_git_does_not_see(talk: Talk) -> None:
+    """New makes a private file in a folder that ignores itself, and lets the editor open it."""
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "p.qwen.md", ask("x"))
+    made = await here.run(buffer, "Qwen: New chat")
+    chats = folder(talk) / ".qwen" / "chats"
+    assert look(made["file"]) == (chats, 0o600, "*\n")
+    assert here.shown == [uri(Path(made["file"]))]
+    assert document_at(made["file"]).blocks[0].role is Role.USER
+
+
+async def test_ask_and_explain_open_a_chat_about_it(talk: Talk) -> None:
+    """On any file: the selection and the findings of the code action stand in the new document."""
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "code.py", "a = 1\nb = c\nprint(b)\n")
+    range_ = {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 5}}
+    finding = {"range": range_, "message": "undefined name 'c'", "severity": 1, "source": "pyflakes"}
+    found = await here.actions(buffer, range_, [finding])
+    asked = await here.execute(found["Ask Qwen about this"]["command"])
+    document = document_at(asked["file"])
+    assert document.front["selection"] == "code.py#L2"
+    assert "@selection" in document.blocks[0].content
+    explained = await here.execute(found["Explain this diagnostic with Qwen"]["command"])
+    document = document_at(explained["file"])
+    assert "undefined name 'c'" in document.front["diagnostics"]
+    assert "@diagnostics" in document.blocks[0].content
+
+
+async def test_actions_of_a_kind_are_all_that_is_given(talk: Talk) -> None:
+    """A client that asks for quick fixes gets those alone; an automatic look without a selection, nothing."""
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "other.py", "x\n")
+    nowhere = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+    finding = {"range": nowhere, "message": "m"}
+    found = await here.actions(buffer, nowhere, [finding], only=["quickfix"])
+    assert list(found) == ["Explain this diagnostic with Qwen"]
+    assert await here.actions(buffer, nowhere, triggerKind=2) == {}

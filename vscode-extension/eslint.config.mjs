@@ -12,7 +12,7 @@ export default tseslint.config(
     rules: {
       complexity: ["error", 10],
       eqeqeq: "error",
-      "max-lines": ["error", 300],
+      "max-lines": ["error", { max: 300, skipBlankLines: true, skipComments: true }],
       "@typescript-eslint/consistent-type-imports": "error",
       "@typescript-eslint/explicit-module-boundary-types": "error",
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],

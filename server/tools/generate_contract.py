@@ -22,6 +22,7 @@ import attrs
 from qwen_ls import contract
 from qwen_ls.core.errors import Cause, Kind
 from qwen_ls.core.providers import CATALOGUE
+from qwen_ls.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADING = re.compile(r"^# --- (.+?) -+$", re.MULTILINE)  # of a group of payloads, in contract.py
@@ -278,12 +279,14 @@ def calls(name: str, meaning: str, rows: list[tuple[str, type, type]]) -> str:
 
 
 def catalogue() -> str:
-    """Whose keys the server knows, for a list to choose from."""
+    """Whose keys the server knows, for a list to choose from, and which settings are the user's."""
     rows = [{"id": p.id, "label": p.label, "baseUrls": p.base_urls} for p in CATALOGUE]
     lines = "".join(f"  {json.dumps(row)},\n" for row in rows)
     head = "/** The providers of the server's catalogue; the first base URL is the default. */\n"
     shape = "readonly { readonly id: string; readonly label: string; readonly baseUrls: readonly string[] }[]"
-    return f"{head}export const PROVIDERS: {shape} = [\n{lines}];\n"
+    names = [camel(field.name) for field in attrs.fields(Settings) if field.name != "problems"]
+    settings = f"/** The user settings. */\nexport const USER_SETTINGS = {json.dumps(names)} as const;\n"
+    return f"{head}export const PROVIDERS: {shape} = [\n{lines}];\n\n{settings}"
 
 
 def bars(values: typing.Iterable[str]) -> str:

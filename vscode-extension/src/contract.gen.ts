@@ -737,6 +737,9 @@ export const PROVIDERS: readonly { readonly id: string; readonly label: string; 
   {"id": "azure", "label": "Azure OpenAI", "baseUrls": ["https://{resource}.openai.azure.com/openai/v1"]},
 ];
 
+/** The user settings. */
+export const USER_SETTINGS = ["excludedEnvVars", "insecureOrigins", "timeouts", "proxy", "caFile", "allowPlaintextKeys", "oauthServers", "fallbackModels"] as const;
+
 /** Commands of the server. */
 export interface Commands {
   "qwen.auth.login": { params: LoginParams; result: LoginResult };

@@ -58,8 +58,10 @@ export interface Server {
 
 /** What the server has told of each folder; the key is the folder's URI, undefined the user's own status. */
 export interface Statuses {
-  /** The status of a document's or folder's workspace folder. */
+  /** The status of a document's or folder's workspace folder; undefined: of the folder that is meant now. */
   of(uri: vscode.Uri | undefined): Status | undefined;
+  /** All of them. */
+  all(): readonly Status[];
   readonly onDidChange: vscode.Event<void>;
 }
 

@@ -1,0 +1,140 @@
+// The palette, and what runs when VS Code calls one of the server's own commands.
+import * as vscode from "vscode";
+import type { Middleware } from "vscode-languageclient/node";
+import type { Keys } from "./auth/keys.ts";
+import type { SignIn } from "./auth/signin.ts";
+import type { Commands, KeySetParams, LoginParams, ModelSelectParams, SwitchParams } from "./contract.gen.ts";
+import type { Core } from "./core.ts";
+import { chooseFolder } from "./folders.ts";
+import type { Pages } from "./pages.ts";
+import { attempt, busy, say, tell } from "./ui.ts";
+import type { ChatView } from "./view/index.ts";
+
+/** What the commands work with. */
+export interface Parts {
+  readonly core: Core;
+  readonly signIn: SignIn;
+  readonly keys: Keys;
+  readonly pages: Pages;
+  readonly view: ChatView;
+}
+
+/** Registers every palette entry of package.json. */
+export function registerCommands(parts: Parts): vscode.Disposable {
+  const { core, signIn, keys, pages, view } = parts;
+  const { server, log } = core;
+  const entries: Record<string, () => Promise<unknown>> = {
+    signIn: () => signIn.signIn(),
+    signOut: () => signIn.signOut(),
+    switchAuthentication: () => signIn.switchMethod(),
+    setWorkspaceKey: () => keys.set("workspaceFolder"),
+    setUserKey: () => keys.set("user"),
+    chooseModel: () => chooseModel(core, {}),
+    openChat: () => view.show(),
+    askAboutSelection: () => askAboutSelection(view),
+    explainAuthentication: async () => {
+      const where = await chooseFolder("Explain authentication");
+      if (where !== undefined) {
+        const { markdown } = await server.command("qwen.auth.explain", { uri: where.uri });
+        await pages.show("Authentication", markdown);
+      }
+    },
+    openEnv: async () => {
+      const where = await chooseFolder("Open .env", true);
+      if (where !== undefined) {
+        say((await server.command("qwen.env.open", { uri: where.uri })).message);
+      }
+    },
+    doctor: async () => {
+      const where = await chooseFolder("Doctor");
+      if (where !== undefined) {
+        const { uri } = where;
+        const report = await busy("Qwen: looking at everything", (token) => server.command("qwen.doctor", { uri }, token));
+        await pages.show("Doctor", report.markdown);
+      }
+    },
+    restartServer: () => server.restart(),
+    showOutput: () => {
+      log.show();
+      return Promise.resolve();
+    },
+    copyCode: () => signIn.copyCode(),
+  };
+  return vscode.Disposable.from(
+    ...Object.entries(entries).map(([name, work]) =>
+      vscode.commands.registerCommand(`qwenLs.${name}`, () => attempt(work)),
+    ),
+  );
+}
+
+/** Lets the user choose a model of the provider's list, or type one. */
+async function chooseModel({ server }: Core, given: ModelSelectParams): Promise<void> {
+  const title = "Choose a model";
+  const where = given.uri === undefined ? await chooseFolder(title) : { uri: given.uri };
+  if (where === undefined) {
+    return;
+  }
+  const { uri } = where;
+  const list = await busy("Qwen: asking for the models", (token) => server.command("qwen.models.list", { uri }, token));
+  const items = list.models.map(({ id, active }) => ({ label: id, description: active === true ? "now" : "", id }));
+  const other = { label: "Another model…", description: "by its name", id: undefined };
+  const placeHolder = `Models of ${list.provider}`;
+  const chosen = await vscode.window.showQuickPick([...items, other], { title, placeHolder });
+  const model = chosen === other ? await vscode.window.showInputBox({ title, prompt: "Its name" }) : chosen?.id;
+  if (model?.trim()) {
+    const { target } = given;
+    say((await server.command("qwen.models.select", { model: model.trim(), uri, target })).message);
+  }
+}
+
+async function askAboutSelection(view: ChatView): Promise<void> {
+  const editor = vscode.window.activeTextEditor;
+  if (editor === undefined || editor.selection.isEmpty) {
+    say("Select the text to ask about first.");
+    return;
+  }
+  const { document, selection } = editor;
+  const text = document.getText(selection);
+  await view.ask({ uri: document.uri, range: selection, text, languageId: document.languageId });
+}
+
+type ExecuteCommand = NonNullable<Middleware["executeCommand"]>;
+
+/**
+ * What the server's own commands run through when VS Code calls them: from a code action, a lens, a button. Those that
+ * would ask the user by a message are asked for here instead, and what goes wrong is told. `parts` is called when the
+ * first one runs: the server is made before the parts that use it.
+ */
+export function serverCommands(parts: () => Parts): ExecuteCommand {
+  return async (command, args: unknown[]) => {
+    const argument = args[0] ?? {};
+    const asks = ASKED_HERE[command];
+    const run = (): Promise<unknown> =>
+      parts().core.server.command(command as keyof Commands, argument);
+    try {
+      return await (asks?.(parts(), argument) ?? run());
+    } catch (error) {
+      void tell(error);
+      return undefined;
+    }
+  };
+}
+
+type Asked = (parts: Parts, argument: unknown) => Promise<unknown> | undefined;
+
+const ASKED_HERE: Record<string, Asked | undefined> = {
+  "qwen.auth.login": ({ signIn }, argument) => signIn.signIn(argument as LoginParams),
+  "qwen.auth.switch": ({ signIn }, argument) => {
+    const given = argument as SwitchParams;
+    return given.method === undefined ? signIn.switchMethod(given) : undefined;
+  },
+  "qwen.keys.set": ({ keys }, argument) => {
+    const given = argument as KeySetParams;
+    const target = given.target ?? (given.uri === undefined ? "user" : "workspaceFolder");
+    return given.keyFile === undefined ? keys.set(target, given) : undefined;
+  },
+  "qwen.models.select": ({ core }, argument) => {
+    const given = argument as ModelSelectParams;
+    return given.model === undefined ? chooseModel(core, given) : undefined;
+  },
+};

@@ -1,0 +1,107 @@
+// Which program is the server: the user's setting, one on PATH, or our own environment, in this order.
+import { homedir } from "node:os";
+import path from "node:path";
+import * as vscode from "vscode";
+import { Failure } from "../failure.ts";
+import { findEnvironment, makeEnvironment, type Making } from "./environment.ts";
+import { findOnPath, isExecutable } from "./programs.ts";
+
+const PROGRAM = "qwen-ls";
+
+/** A program that is the server, and where it comes from. */
+export interface Launch {
+  readonly command: string;
+  readonly from: "setting" | "path" | "own";
+}
+
+/** Finds the program. `skipPath` passes over the one on PATH. Throws a Failure that says what is missing. */
+export async function findServer(
+  context: vscode.ExtensionContext,
+  log: vscode.LogOutputChannel,
+  skipPath: boolean,
+): Promise<Launch> {
+  const set = textSetting("server.path");
+  if (set !== undefined) {
+    if (await isExecutable(set)) {
+      return { command: set, from: "setting" };
+    }
+    const remedy = "Correct the setting, or clear it";
+    const what = `The setting qwenLs.server.path names ${set}, which is no program`;
+    throw new Failure(`${what}. ${remedy}.`, { kind: "no-server", remedy });
+  }
+  const refused = refusedFolders();
+  const onPath = skipPath ? undefined : await findOnPath(PROGRAM, process.env, refused);
+  if (onPath !== undefined) {
+    return { command: onPath, from: "path" };
+  }
+  return { command: await ownServer(context, log, refused), from: "own" };
+}
+
+async function ownServer(
+  context: vscode.ExtensionContext,
+  log: vscode.LogOutputChannel,
+  refused: readonly string[],
+): Promise<string> {
+  const wheel = await packedWheel(context);
+  const storage = context.globalStorageUri.fsPath;
+  const found = await findEnvironment(storage, wheel);
+  if (found !== undefined) {
+    return found;
+  }
+  const options = { location: vscode.ProgressLocation.Notification, title: "Qwen: setting up the server", cancellable: true };
+  return vscode.window.withProgress(options, async (progress, token) => {
+    const abort = new AbortController();
+    token.onCancellationRequested(() => {
+      abort.abort();
+    });
+    const making: Making = {
+      storage,
+      wheel,
+      python: textSetting("server.python"),
+      environment: process.env,
+      refused,
+      report: (message) => {
+        progress.report({ message });
+      },
+      log: (text) => {
+        log.info(text.trim());
+      },
+      signal: abort.signal,
+    };
+    try {
+      return await makeEnvironment(making);
+    } catch (error) {
+      if (abort.signal.aborted) {
+        const remedy = "Run “Qwen: Restart Server” to go on";
+        throw new Failure(`Setting up the Qwen server was cancelled. ${remedy}.`, { kind: "cancelled", remedy });
+      }
+      throw error;
+    }
+  });
+}
+
+/** The wheel in this extension. */
+async function packedWheel(context: vscode.ExtensionContext): Promise<string> {
+  const folder = vscode.Uri.joinPath(context.extensionUri, "server");
+  const entries = await vscode.workspace.fs.readDirectory(folder).then(undefined, () => []);
+  const wheel = entries.map(([name]) => name).find((name) => name.endsWith(".whl"));
+  if (wheel === undefined) {
+    const remedy = "Install qwen-ls and set qwenLs.server.path";
+    throw new Failure(`This build of the extension holds no server. ${remedy}.`, { kind: "no-server", remedy });
+  }
+  return path.join(folder.fsPath, wheel);
+}
+
+/** While a workspace is not trusted, none of its own programs is run. */
+function refusedFolders(): string[] {
+  return vscode.workspace.isTrusted ? [] : (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath);
+}
+
+/** A setting of machine scope that is a path. */
+function textSetting(name: string): string | undefined {
+  const value = vscode.workspace.getConfiguration("qwenLs").get<string>(name)?.trim();
+  if (value === undefined || value === "") {
+    return undefined;
+  }
+  return value.startsWith("~/") ? path.join(homedir(), value.slice(2)) : value;
+}

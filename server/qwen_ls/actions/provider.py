@@ -193,15 +193,16 @@ async def check(ports: Ports, signed: Signed) -> bool:
     answer to judge by. Raises Problem when it was rejected.
     """
     try:
-        return await is_accepted(ports, signed)
+        await try_out(ports, signed)
     except Problem as problem:
         if problem.retryable:
             return False
         raise
+    return True
 
 
-async def is_accepted(ports: Ports, signed: Signed) -> bool:
-    """True, or the problem that the provider's answer means. OpenRouter tells about a key by itself."""
+async def try_out(ports: Ports, signed: Signed) -> None:
+    """Raise the problem that the provider's answer means. OpenRouter tells about a key by itself."""
     if signed.credential.provider.id == OPENROUTER:
         model = None
         exchange = await send(ports, signed, "GET", "/key")
@@ -211,9 +212,8 @@ async def is_accepted(ports: Ports, signed: Signed) -> bool:
         exchange = await send(ports, signed, "POST", "/chat/completions", body)
     try:
         is_page = "html" in exchange.headers.get("content-type", "")
-        if not is_page and (exchange.status in ACCEPTED or exchange.status in ACCEPTED_FORMS):
-            return True
-        raise await refuse(ports, exchange, signed.credential, model)
+        if is_page or (exchange.status not in ACCEPTED and exchange.status not in ACCEPTED_FORMS):
+            raise await refuse(ports, exchange, signed.credential, model)
     finally:
         await exchange.aclose()
 

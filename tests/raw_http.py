@@ -12,6 +12,8 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    Answer = Callable[["Got"], bytes | AsyncIterator[bytes] | None]
+
 
 @attrs.frozen
 class Got:
@@ -41,9 +43,12 @@ class Got:
 
 @attrs.define(eq=False)
 class RawServer:
-    """`answer` gives the bytes to send back; the connection is closed after them, None lets it hang."""
+    """`answer` gives the bytes to send back; the connection is closed after them, None lets it hang.
 
-    answer: Callable[[Got], bytes | None]
+    It may give them in pieces, each sent as it comes.
+    """
+
+    answer: Answer
     port: int = 0
     got: list[Got] = attrs.field(factory=list)
     connections: int = 0
@@ -70,9 +75,13 @@ class RawServer:
             data = self.answer(got)
             if data is None:
                 await reader.read()
-            else:
+            elif isinstance(data, bytes):
                 writer.write(data)
                 await writer.drain()
+            else:
+                async for piece in data:
+                    writer.write(piece)
+                    await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -82,7 +91,7 @@ class RawServer:
 
 
 @contextlib.asynccontextmanager
-async def raw_server(answer: Callable[[Got], bytes | None]) -> AsyncIterator[RawServer]:
+async def raw_server(answer: Answer) -> AsyncIterator[RawServer]:
     """A server on a free port."""
     raw = RawServer(answer)
     tasks: set[asyncio.Task[None]] = set()

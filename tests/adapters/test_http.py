@@ -12,10 +12,10 @@ from qwen_ls.adapters.http import HttpAdapter
 from qwen_ls.core.errors import Cause
 from qwen_ls.core.intents import Cut, HttpRequest, NoReply, PostForm, Reply, Unreachable
 from qwen_ls.core.settings import Settings, Timeouts
-from raw_http import answer_of, raw_server
+from raw_http import Got, answer_of, raw_server
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
 SHORT = Timeouts(connect=0.15, first_byte=0.15, idle=0.15)
@@ -126,6 +126,29 @@ async def test_silence(answer: bytes | None) -> None:
         url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
         assert await cause_of(adapter(), url) is Cause.TIMEOUT
         await asyncio.wait_for(hung_up.wait(), 2)
+
+
+@pytest.mark.parametrize(
+    ("piece", "is_enough"), [(b"x", False), (b"\n", True), (b"\r", True), (b"x" * 1024, True)], ids=repr
+)
+async def test_dripping(piece: bytes, is_enough: bool) -> None:  # noqa: FBT001 - from the table
+    """Bytes that make no line hold nothing open; a line does, and so does a kilobyte without one."""
+
+    async def drip(_: Got) -> AsyncIterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nbegun"
+        for _piece in range(12):
+            await asyncio.sleep(0.05)  # as slow as the server is
+            yield piece
+
+    async with raw_server(drip) as server:
+        http, patient = adapter(), Timeouts(1, 1, idle=0.4)
+        if is_enough:
+            assert await get(http, server.url, patient) == b"begun" + 12 * piece
+        else:
+            with pytest.raises(Unreachable, match="no whole line came for 0 s") as failed:
+                await get(http, server.url, patient)
+            assert failed.value.reply.cause is Cause.TIMEOUT
+        await http.aclose()
 
 
 @pytest.mark.parametrize(

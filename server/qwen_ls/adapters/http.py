@@ -36,6 +36,8 @@ USER_AGENT = f"qwen-ls/{__version__} ({sys.platform}; {platform.machine()})"
 MOST_CONNECTIONS = 520  # a little above the requests in flight that the transport allows
 MOST_IDLE = 64
 MAX_FORM_REPLY = 256 * 1024  # bytes
+ENOUGH = 1024  # bytes that count as something, even without the end of a line
+LINE_ENDS = (b"\n", b"\r")
 
 
 class Patience:
@@ -43,12 +45,14 @@ class Patience:
 
     When it runs out the block's task is woken, and Unreachable(timeout) is raised in its place.
     One timer serves the whole stream, so that a token costs no more than a clock reading.
+    `what` did not come in time, for the message.
     """
 
     def __init__(self, first: float, then: float | None = None) -> None:
         self._limit = first
         self._then = first if then is None else then
         self._expired = False
+        self.what = "nothing came"
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -60,7 +64,10 @@ class Patience:
     def touch(self) -> None:
         """Something came."""
         self._last = self._loop.time()
-        self._limit = self._then
+        if self._limit != self._then:  # the timer of the longer silence would be late for the shorter
+            self._limit = self._then
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._limit, self._check)
 
     def _check(self) -> None:
         left = self._last + self._limit - self._loop.time()
@@ -75,7 +82,7 @@ class Patience:
         self._timer.cancel()
         if self._expired and isinstance(error, asyncio.CancelledError):
             getattr(self._task, "uncancel", lambda: 0)()  # Python 3.11 counts cancels
-            raise Unreachable(NoReply(Cause.TIMEOUT, f"nothing came for {self._limit:.0f} s")) from None
+            raise Unreachable(NoReply(Cause.TIMEOUT, f"{self.what} for {self._limit:.0f} s")) from None
 
 
 @attrs.define(eq=False)
@@ -214,14 +221,22 @@ class HttpExchange:
         self.headers = {k.lower(): v for k, v in self._response.headers.items()}
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises Unreachable when it stalls, Cut when it is cut short."""
+        """The body as it arrives. Raises Unreachable when it stalls, Cut when it is cut short.
+
+        After the first byte only a whole line counts (a keep-alive is one), or `ENOUGH` bytes: a
+        server that drips its bytes out does not hold a request for hours.
+        """
         import httpx  # noqa: PLC0415 - loaded by now
 
-        patience = Patience(self._timeouts.first_byte, self._timeouts.idle)
+        patience, dripped = Patience(self._timeouts.first_byte, self._timeouts.idle), ENOUGH
         with patience:
             try:
                 async for chunk in self._response.aiter_raw():
-                    patience.touch()
+                    dripped += len(chunk)
+                    if dripped >= ENOUGH or any(end in chunk for end in LINE_ENDS):
+                        patience.touch()
+                        dripped = 0
+                    patience.what = "no whole line came" if dripped else "nothing came"
                     yield chunk
             except httpx.HTTPError as error:
                 raise Cut(explain(error)) from None

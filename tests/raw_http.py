@@ -100,6 +100,7 @@ async def raw_server(answer: Answer) -> AsyncIterator[RawServer]:
         task = asyncio.ensure_future(raw.serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda _: writer.close())  # though it ended before it began
 
     listener = await asyncio.start_server(connected, "127.0.0.1", 0)
     raw.port = listener.sockets[0].getsockname()[1]

@@ -100,10 +100,12 @@ async def test_tls_to_a_port_that_speaks_none() -> None:
 
 async def speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer a TLS hello in plain words."""
-    await reader.read(1)
-    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    await writer.drain()
-    writer.close()
+    try:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+    finally:
+        writer.close()
 
 
 @pytest.mark.parametrize(
@@ -231,9 +233,11 @@ async def test_the_time_of_a_form_bounds_all_of_it() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         gone = asyncio.ensure_future(reader.read())
-        while not (await asyncio.wait({gone}, timeout=0.02))[0]:
-            writer.write(b" ")
-        writer.close()
+        try:
+            while not (await asyncio.wait({gone}, timeout=0.02))[0]:
+                writer.write(b" ")
+        finally:
+            writer.close()
 
     async with await asyncio.start_server(drip, "127.0.0.1", 0) as listener:
         http = adapter()

@@ -26,6 +26,15 @@ $(EXTENSION)/node_modules/.stamp: $(EXTENSION)/package.json $(EXTENSION)/package
 	cd $(EXTENSION) && PATH="$(abspath $(VENV)/bin):$$PATH" npm ci
 	@touch $@
 
+# The Neovim client's tools: stylua from npm, luacheck from Debian.
+NEOVIM := server/qwen_ls/editors/neovim
+STYLUA := $(VENV)/stylua/node_modules/.bin/stylua
+LINTER := .e2e/luacheck/root/usr
+$(VENV)/stylua/.stamp: $(VENV)/.node
+	PATH="$(abspath $(VENV)/bin):$$PATH" npm install --silent --no-fund --no-audit --prefix $(VENV)/stylua \
+	  @johnnymorganz/stylua-bin@2.5.2
+	@touch $@
+
 demo: $(VENV)/.demo ## sign in, chat, switch and chat again against an embedded provider
 	@$(VENV)/bin/qwen-ls demo $(ARGS)
 
@@ -38,13 +47,18 @@ e2e: $(VENV)/.demo+test+e2e vsix ## the same over a real llama.cpp, OAuth server
 	tests/editors/vscode/install.sh
 	$(SEALED) $(PY) -m pytest -m e2e $(ARGS)
 
-check: $(VENV)/.check+demo+test+e2e $(EXTENSION)/node_modules/.stamp ## formatting, lint, types, import rule, generated files
+check: $(VENV)/.check+demo+test+e2e $(VENV)/stylua/.stamp $(EXTENSION)/node_modules/.stamp ## formatting, lint, types, import rule, generated files
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PY) server/tools/generate_contract.py --check
 	$(NPM) run check
+	$(STYLUA) --check $(NEOVIM)
+	tests/e2e/install.sh luacheck
+	LUA_PATH='$(LINTER)/share/lua/5.1/?.lua;$(LINTER)/share/lua/5.1/?/init.lua' \
+	  LUA_CPATH="$$(echo $(LINTER)/lib/*/lua/5.1)/?.so" \
+	  $(LINTER)/bin/lua5.1 $(LINTER)/bin/luacheck --quiet $(NEOVIM)
 
 contract: $(VENV)/.demo+test ## write what is generated from contract.py
 	$(PY) server/tools/generate_contract.py

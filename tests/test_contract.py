@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from enum import Enum
 
 TOOL = Path(__file__).parents[1] / "server" / "tools" / "generate_contract.py"
-OUTPUTS = ("docs/reference/protocol.md", "vscode-extension/src/contract.gen.ts")
+OUTPUTS = (
+    "docs/reference/protocol.md",
+    "server/qwen_ls/editors/neovim/lua/qwen_ls/contract.gen.lua",
+    "vscode-extension/src/contract.gen.ts",
+)
 
 MIRRORED: dict[str, type[Enum]] = {
     "StopReason": chat.StopReason,

@@ -318,8 +318,60 @@ def typescript(hint: Any) -> str:
     )
 
 
+LUA = """\
+-- Generated from server/qwen_ls/contract.py by `make contract`. Do not edit.
+-- A field with a question mark may be left out, or is left out where it would be null.
+
+"""
+
+
+def render_lua(model: Model) -> str:
+    """The Neovim client's contract.gen.lua: LuaCATS types, and a table of what is needed when it runs."""
+    aliases = {
+        "Kind": ("What a failure is.", model.kinds),
+        "Cause": ("Refines kind `network`.", model.causes),
+        "Command": ("A command of the server.", {c.name: f"{c.summary}." for c in model.commands}),
+    }
+    parts = [
+        f"--- {meaning}\n---@alias qwen.{name}\n"
+        + "".join(f"---| '{value}' # {what}\n" for value, what in values.items())
+        for name, (meaning, values) in aliases.items()
+    ]
+    parts += [lua_class(payload) for payload in model.payloads]
+    rows = [(p.id, p.label, ", ".join(map(repr, p.base_urls))) for p in CATALOGUE]
+    providers = "".join(f"    {{ id = {i!r}, label = {n!r}, baseUrls = {{ {u} }} }},\n" for i, n, u in rows)
+    table = f"return {{\n  version = {model.version},\n  providers = {{\n{providers}  }},\n}}\n"
+    return LUA + "\n".join([*parts, table])
+
+
+def lua_class(payload: Payload) -> str:
+    """One payload as a class."""
+    lines = [
+        f"---@field {f.name}{'' if f.default is None and not may_be_none(f.type) else '?'} "
+        f"{luacats(f.type)} {f.meaning}\n"
+        for f in payload.fields
+    ]
+    return f"--- {payload.meaning}\n---@class (exact) qwen.{payload.name}\n{''.join(lines)}"
+
+
+def luacats(hint: Any) -> str:
+    """A type in LuaCATS; null is not spelt, the field is optional instead."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return "|".join(luacats(member) for member in arguments if member is not type(None))
+    if origin is typing.Literal:
+        return "|".join(f"'{value}'" for value in arguments)
+    if origin is list:
+        item = luacats(arguments[0])
+        return f"({item})[]" if "|" in item else f"{item}[]"
+    if origin is dict:
+        return f"table<string, {luacats(arguments[1])}>"
+    return f"qwen.{hint.__name__}" if attrs.has(hint) else SCALARS[hint]
+
+
 OUTPUTS = {
     "docs/reference/protocol.md": render_markdown,
+    "server/qwen_ls/editors/neovim/lua/qwen_ls/contract.gen.lua": render_lua,
     "vscode-extension/src/contract.gen.ts": render_typescript,
 }
 

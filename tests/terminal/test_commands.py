@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +41,16 @@ async def test_help_and_version(shell: Shell) -> None:
     assert all(option in done.out for option in ("--model", "--json", "--trust-project", "--folder"))
     done = await shell.run("--version")
     assert (done.code, done.out, done.err) == (0, f"qwen-ls {__version__}\n", "")
+
+
+async def test_the_client_for_an_editor_comes_along(shell: Shell) -> None:
+    """The folder that is printed holds the client; an editor that has none is a wrong usage."""
+    done = await shell.run("editor-path", "neovim")
+    assert (done.code, done.err) == (0, "")
+    folder = Path(done.out.rstrip("\n"))
+    assert [name for name in ("lsp", "plugin", "lua", "doc") if not (folder / name).is_dir()] == []
+    refused = await shell.run("editor-path", "ed")
+    assert (refused.code, refused.out) == (2, "")
 
 
 SECRET = canary("typed as an argument")

@@ -17,7 +17,7 @@ from qwen_ls.terminal.arguments import Options, WrongUsage, parse, usage
 from qwen_ls.terminal.output import Output, ReaderGone
 from qwen_ls.terminal.person import Person
 from qwen_ls.terminal.running import BY_SIGNAL, Stop, leave, run_until_stopped
-from qwen_ls.terminal.verbs import FAILED, VERBS, Run
+from qwen_ls.terminal.verbs import DONE, FAILED, VERBS, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 WRONG_USAGE = 2
 SIGPIPE = 13  # signal.SIGPIPE, which Windows does not name
 MAX_PROMPT = 8 * 1024**2  # bytes of standard input
+EDITOR_CLIENTS = Path(__file__).parents[1] / "editors"  # each in a folder of its editor's name
 TRUST_VARIABLE = "QWEN_LS_TRUST_PROJECT"
 PATIENCE = 2.0  # seconds for a refresh of the sign-in under way to end
 
@@ -56,6 +57,9 @@ def run_command(argv: list[str], compose: Compose, stop: Stop, output: Output) -
         return WRONG_USAGE
     try:
         options = parse(argv)
+        if options.editor is not None:
+            output.line(str(EDITOR_CLIENTS / options.editor))
+            return DONE
         folder = folder_of(options)
         if options.command == "chat":
             is_typed = options.prompt not in {None, "-"}

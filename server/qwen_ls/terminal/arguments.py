@@ -12,6 +12,7 @@ from qwen_ls import __version__
 
 PROGRAM = "qwen-ls"
 TARGETS = ("user", "workspaceFolder")
+EDITORS = ("neovim",)  # whose client comes with the server
 ELSEWHERE = ("serve", "demo")  # taken care of before argv comes here; they stand in the usage alone
 EPILOG = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
@@ -34,6 +35,7 @@ class Options:
     prompt: str | None = None
     is_typed: bool = False
     model: str | None = None
+    editor: str | None = None
     provider: str | None = None
     base_url: str | None = None
     as_json: bool = False
@@ -126,6 +128,8 @@ def build() -> Parser:
     commands.add_parser("models", parents=[place, report, trust], help="the provider's models")
     commands.add_parser("doctor", parents=[place, report], help="a report without secrets")
     add_keys(commands, place, report, choice)
+    path = commands.add_parser("editor-path", help="the folder of the client for an editor (neovim)")
+    path.add_argument("editor", metavar="EDITOR", choices=EDITORS)
     commands.add_parser("demo", help="a walk-through against an embedded provider", add_help=False)
     return parser
 

@@ -1,0 +1,2 @@
+---@type vim.lsp.Config
+return require('qwen_ls.config').base()

@@ -11,8 +11,8 @@ import pytest
 
 from canary import canary
 from qwen_ls.adapters import context_files
-from qwen_ls.adapters.context_files import MAX_READ, MOST_LISTED, WorkspaceFiles, in_time
-from qwen_ls.core.context import MAX_FILE
+from qwen_ls.adapters.context_files import MAX_READ, WorkspaceFiles, in_time
+from qwen_ls.core.context import MAX_FILE, MOST_LISTED
 from qwen_ls.core.errors import Kind, Problem
 
 if TYPE_CHECKING:
@@ -235,3 +235,13 @@ async def test_a_folder_of_many_names(folder: Path) -> None:
         (folder / "src" / f"{number:03}.py").touch()
     found = await WorkspaceFiles().names(str(folder), "src")
     assert [one.name for one in found] == [f"{number:03}.py" for number in range(MOST_LISTED)]
+    found = await WorkspaceFiles().names(str(folder), "src", "24")
+    assert [one.name for one in found] == [f"{number}.py" for number in range(240, 250)]
+
+
+async def test_names_that_begin_so(folder: Path) -> None:
+    """The case of letters does not matter."""
+    (folder / "README.md").touch()
+    (folder / "reading.txt").touch()
+    found = await WorkspaceFiles().names(str(folder), "", "rEa")
+    assert [one.name for one in found] == ["README.md", "reading.txt"]

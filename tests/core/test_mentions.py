@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_ls.core.mentions import Lines, MentionKind, find_mentions, parse_reference, write_mention
+from qwen_ls.core.mentions import (
+    Begun,
+    Lines,
+    MentionKind,
+    find_begun,
+    find_mentions,
+    parse_reference,
+    write_mention,
+)
 
 # Characters that occur in paths and mean something to the parser, beside ordinary ones.
 PATHS = st.text(st.sampled_from("aé日./_-# :()[]L1'*"), min_size=1, max_size=20)
@@ -167,3 +175,27 @@ def test_references() -> None:
     assert parse_reference("a.py#L3-L9") == ("a.py", Lines(3, 9))
     assert parse_reference("a.py") == ("a.py", None)
     assert parse_reference("") == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "begun"),
+    [
+        ("@", Begun(0, "")),
+        ("see @se", Begun(4, "se")),
+        ("a\n(@file:", Begun(3, None, "")),
+        ("@file:src/a", Begun(0, None, "src/a")),
+        ('`x` @file:"my no', Begun(4, None, "my no", is_quoted=True)),
+        ("@file:a @file:b", Begun(8, None, "b")),
+        ("", None),
+        ("me@exa", None),
+        ("`@se", Begun(1, "se")),
+        ("```\n@se", None),
+        ("@file:a ", None),
+        ('@file:"a"', None),
+        ("@se\n", None),
+        (r"\@se", None),
+    ],
+)
+def test_a_mention_that_is_being_written(text: str, begun: Begun | None) -> None:
+    """What stands before the cursor begins one, but not in a word, in a block of code, or on another line."""
+    assert find_begun(text) == begun

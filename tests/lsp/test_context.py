@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from canary import canary
+from lsp.buffers import Editor
 from scene import chat
 from sweep import sweep
 from wire import RpcError, uri
@@ -224,3 +225,60 @@ async def test_bad_context_is_named(scene: Scene, folder: Path, context: Any, pa
     error = await refusal(client, "look", context=context)
     assert error.code == INVALID_PARAMS
     assert [p["path"] for p in error.data["problems"]] == [f"$.arguments[0].{path}"]
+
+
+# --- chat documents -----------------------------------------------------------------------------------------
+
+
+async def in_document(client: Client, path: Path, text: str) -> str:
+    """Send a chat document's last message; the document with its answer."""
+    editor = Editor(client)
+    buffer = editor.write(path, text)
+    await client.command("qwen.chat.send", document=buffer.uri, wait=True)
+    editor.close(buffer)
+    return buffer.text
+
+
+async def test_mentions_in_a_document(scene: Scene, folder: Path) -> None:
+    """Its front matter says what the selection and the diagnostics are, for every message of it."""
+    client = await scene.start(folder)
+    front = '---\nselection: src/a.py#L2\ndiagnostics: ["src/a.py:1:1 error: wrong"]\n---\n\n'
+    first = "Why @selection? @diagnostics"
+    text = await in_document(client, folder / "chat.qwen.md", f"{front}### user\n\n{first}\n")
+    assert text == f"{front}### user\n\n{first}\n\n### assistant\n\nAn answer.\n\n### user\n\n"
+    completed = (
+        f"{first}\n\nSelection in `src/a.py`, line 2:\n```py\ntwo\n```\n\n"
+        "Diagnostics:\n```\nsrc/a.py:1:1 error: wrong\n```"
+    )
+    assert sent(scene) == [completed]
+    (folder / "src" / "a.py").unlink()
+    await in_document(client, folder / "chat.qwen.md", f"{text}And now?\n")
+    gone = f"{first}\n\nDiagnostics:\n```\nsrc/a.py:1:1 error: wrong\n```\n\n[src/a.py is not there]"
+    assert sent(scene) == [gone, "An answer.", "And now?"]
+
+
+async def test_a_document_is_asked_about_once(scene: Scene, folder: Path) -> None:
+    """A yes to a secret holds for the document: it is sent whole with each message."""
+    client = await scene.start(folder)
+    client.on("window/showMessageRequest", lambda _: {"title": "Send anyway"})
+    text = await in_document(client, folder / "chat.qwen.md", f"### user\n\nmy key is {KEY}\n")
+    await in_document(client, folder / "chat.qwen.md", f"{text}go on\n")
+    assert sent(scene) == [f"my key is {KEY}", "An answer.", "go on"]
+    assert len([m for m in client.asked if m["method"] == "window/showMessageRequest"]) == 1
+    await in_document(client, folder / "other.qwen.md", f"### user\n\nmy key is {KEY}\n")
+    assert len([m for m in client.asked if m["method"] == "window/showMessageRequest"]) == 2
+
+
+async def test_slash_commands_in_a_document(scene: Scene, folder: Path) -> None:
+    """The reply is written below; neither is sent, nor is anything from before a /clear."""
+    client = await scene.start(folder)
+    path = folder / "chat.qwen.md"
+    text = await in_document(client, path, "### user\n\nhello\n")
+    text = await in_document(client, path, f"{text}/help\n")
+    assert "### assistant\n\n- `/auth [METHOD]`" in text
+    text = await in_document(client, path, f"{text}again\n")
+    assert sent(scene) == ["hello", "An answer.", "again"]
+    text = await in_document(client, path, f"{text}/clear\n")
+    await in_document(client, path, f"{text}anew\n")
+    assert sent(scene) == ["anew"]
+    assert len(scene.requests("chat")) == 3

@@ -35,17 +35,18 @@ class Listing:
 
 
 async def models(ports: Ports, accounts: Accounts, place: Place, human: Human) -> Listing:
-    """Ask the provider in force. Raises Problem."""
+    """Ask the provider in force, and the user where that needs consent. Raises Problem."""
+    return await with_consent(ports, place, human.consent, partial(listed, ports, accounts, place))
 
-    async def attempt() -> Listing:
-        standing = await stand(ports, place)
-        signed, found = await with_token(ports, accounts, standing, partial(list_models, ports))
-        credential = signed.credential
-        active = credential.model.text if credential.model else next(iter(found), None)
-        is_chosen = credential.model is not None and credential.model.source.kind is SourceKind.CHOICE
-        return Listing(credential.provider.label, credential.base_url, tuple(found), active, is_chosen)
 
-    return await with_consent(ports, place, human.consent, attempt)
+async def listed(ports: Ports, accounts: Accounts, place: Place) -> Listing:
+    """Ask the provider in force; the user is not asked anything. Raises Problem."""
+    standing = await stand(ports, place)
+    signed, found = await with_token(ports, accounts, standing, partial(list_models, ports))
+    credential = signed.credential
+    active = credential.model.text if credential.model else next(iter(found), None)
+    is_chosen = credential.model is not None and credential.model.source.kind is SourceKind.CHOICE
+    return Listing(credential.provider.label, credential.base_url, tuple(found), active, is_chosen)
 
 
 async def select(ports: Ports, place: Place, model: str, target: str | None) -> str:

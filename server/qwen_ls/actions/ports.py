@@ -173,8 +173,8 @@ class ContextFiles(Protocol):
     async def read(self, located: Located, *, whole: bool) -> str:
         """Its text; `whole` refuses one too large to go along as such. Raises Problem."""
 
-    async def names(self, folder: str | None, path: str) -> list[Listed]:
-        """The names in a folder that may be mentioned."""
+    async def names(self, folder: str | None, path: str, begun: str = "") -> list[Listed]:
+        """The first names in a folder that may be mentioned, of those that begin so."""
 
 
 class OpenTexts(Protocol):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from qwen_ls.adapters.files import read_regular
-from qwen_ls.core.context import MAX_FILE, Listed, Located, file_too_large
+from qwen_ls.core.context import MAX_FILE, MOST_LISTED, Listed, Located, file_too_large
 from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.secret_files import begins_as_private_key, holds_secrets
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 DEADLINE = 2.0  # seconds; a mount may hang
 MAX_READ = 16 * 1024**2  # bytes that are read of a file of which only some lines are wanted
 BINARY_HEAD = 8 * 1024  # bytes in which a NUL tells a binary file, as git looks at them
-MOST_LISTED = 200  # names of one folder
 MOST_SEEN = 20_000  # names of one folder that are looked at
 Result = TypeVar("Result")
 
@@ -50,12 +49,12 @@ class WorkspaceFiles:
         """
         return await in_time(lambda: read_text(located, MAX_FILE if whole else MAX_READ), located.shown)
 
-    async def names(self, folder: str | None, path: str) -> list[Listed]:
-        """The names in a folder inside the workspace folder; none that is hidden or holds secrets."""
+    async def names(self, folder: str | None, path: str, begun: str = "") -> list[Listed]:
+        """The first names in a folder that begin so, in any case; none that is hidden or holds secrets."""
         if folder is None:
             return []
         try:
-            return await in_time(lambda: self._list(folder, path), path)
+            return await in_time(lambda: self._list(folder, path, begun.lower()), path)
         except (Problem, OSError, ValueError):  # no folder, or none that can be read
             return []
 
@@ -82,7 +81,7 @@ class WorkspaceFiles:
     def _is_private(self, real: Path) -> bool:
         return any(real.is_relative_to(os.path.realpath(path)) for path in self.private)
 
-    def _list(self, folder: str, path: str) -> list[Listed]:
+    def _list(self, folder: str, path: str, begun: str) -> list[Listed]:
         root = Path(os.path.realpath(folder))
         here = Path(os.path.realpath(root / path))
         if not here.is_relative_to(root):
@@ -92,9 +91,9 @@ class WorkspaceFiles:
             for number, entry in enumerate(entries):
                 if number >= MOST_SEEN:
                     break
-                if entry.name.startswith(".") or self._is_withheld(root, Path(entry.path)):
-                    continue
-                found.append(Listed(entry.name, entry.is_dir()))
+                is_wanted = entry.name.lower().startswith(begun) and not entry.name.startswith(".")
+                if is_wanted and not self._is_withheld(root, Path(entry.path)):
+                    found.append(Listed(entry.name, entry.is_dir()))
         found.sort(key=lambda one: (not one.is_folder, one.name))
         return found[:MOST_LISTED]
 

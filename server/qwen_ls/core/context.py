@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_FILE = 256 * 1024  # bytes of one file: some 64,000 tokens, half of what the usual model takes in
 MAX_ATTACHED = 1024 * 1024  # bytes of all that goes along with one message: no usual model takes in more
+MOST_LISTED = 200  # names of one folder that are offered at once
 SHORTEST_FENCE = 3  # characters, CommonMark section 4.5
 
 

@@ -159,3 +159,32 @@ def without_spans(paragraph: str) -> str:
 def blank(text: str) -> str:
     """As many NULs."""
     return "\0" * len(text)
+
+
+# --- one that is being written --------------------------------------------------------------------
+
+BEGUN = re.compile(r"@(?:(?P<word>[a-z]*)|file:(?:\"(?P<quoted>[^\"\n]*)|(?P<bare>[^\s\"'<>`|*]*)))\Z")
+
+
+@attrs.frozen
+class Begun:
+    """A mention that is being written: where it starts, and its word or path so far, quoted or not."""
+
+    start: int
+    word: str | None = None
+    path: str | None = None
+    is_quoted: bool = False
+
+
+def find_begun(text: str) -> Begun | None:
+    """The mention that a text ends with, if one may stand there."""
+    match = BEGUN.search(text, max(0, text.rfind("\n")))
+    if match is None:
+        return None
+    place = find_mentions(text[: match.start()] + "@selection")
+    if not place or place[-1].start != match.start():
+        return None  # in a word, or in code
+    quoted = match["quoted"]
+    return Begun(
+        match.start(), match["word"], quoted if quoted is not None else match["bare"], quoted is not None
+    )

@@ -13,6 +13,7 @@ import attrs
 from lsprotocol import types
 
 from qwen_ls.lsp import chat_language
+from qwen_ls.lsp.chat_completion import complete
 from qwen_ls.lsp.documents import is_chat
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from qwen_ls.lsp.server import Server
     from qwen_ls.lsp.session import Session
     from qwen_ls.lsp.texts import Text
+
+    Completions = list[types.CompletionItem] | types.CompletionList | None
 
 DIAGNOSE_AFTER = 0.2  # seconds without a further change
 TRIGGERS = ["/", "@", ":", "="]
@@ -39,14 +42,12 @@ class Language:
     code_actions: Callable[[Session, Text, types.CodeActionParams], Awaitable[list[types.CodeAction]]]
     code_lenses: Callable[[Session, Text], Awaitable[list[types.CodeLens] | None]] = nothing
     hover: Callable[[Session, Text, types.Position], Awaitable[types.Hover | None]] = nothing
-    complete: Callable[[Session, Text, types.Position], Awaitable[list[types.CompletionItem] | None]] = (
-        nothing
-    )
+    complete: Callable[[Session, Text, types.Position], Awaitable[Completions]] = nothing
     diagnose: Callable[[Session, Text], Awaitable[list[types.Diagnostic] | None]] = nothing
 
 
 LANGUAGES: tuple[Language, ...] = (
-    Language(is_chat, chat_language.code_actions, chat_language.code_lenses, chat_language.hover),
+    Language(is_chat, chat_language.code_actions, chat_language.code_lenses, chat_language.hover, complete),
     Language(lambda _: True, chat_language.ask_actions),
 )
 """The first that claims a document answers for it."""
@@ -173,6 +174,6 @@ def add_answers(server: Server) -> None:
     @server.feature(
         types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=list(TRIGGERS))
     )
-    async def completion(params: types.CompletionParams) -> list[types.CompletionItem] | None:
+    async def completion(params: types.CompletionParams) -> Completions:
         found = known(params.text_document)
         return None if found is None else await found[1].complete(server.session, found[0], params.position)

@@ -251,7 +251,8 @@ class Writing:
     def _edit_of(self, edit: types.TextEdit, version: int) -> types.WorkspaceEdit:
         workspace = self.session.editor.capabilities.workspace
         takes = workspace.workspace_edit if workspace else None
-        if takes is None or not takes.document_changes:
+        # Neovim declares what can be done to files alone, which only `documentChanges` can say.
+        if takes is None or not (takes.document_changes or takes.resource_operations):
             return types.WorkspaceEdit(changes={self.text.uri: [edit]})
         document = types.OptionalVersionedTextDocumentIdentifier(self.text.uri, version)
         return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(document, [edit])])

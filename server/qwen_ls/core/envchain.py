@@ -8,6 +8,7 @@ one read. What stands on the disk comes in through `look`, so that this stays a 
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import attrs
@@ -18,7 +19,6 @@ from qwen_ls.core.providers import KNOWN_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import PurePath
 
 EXCLUDED_BY_DEFAULT = ("DEBUG", "DEBUG_MODE")  # names a project's .env does not set
 
@@ -122,7 +122,12 @@ def find(
 
 def is_scoped(candidate: Candidate, found: Look) -> bool:
     """Whether every known name counts: any `.qwen/.env`, and the home files however reached."""
-    return candidate.home or found.is_home or candidate.path.parent.name == ".qwen"
+    return is_scoped_path(str(candidate.path), is_home=candidate.home or found.is_home)
+
+
+def is_scoped_path(path: str, *, is_home: bool) -> bool:
+    """The same for a path."""
+    return is_home or PurePath(path).parent.name == ".qwen"
 
 
 def tier_of(candidate: Candidate, found: Look) -> Tier:

@@ -25,11 +25,12 @@ MOST_PROBLEMS = 100  # of one file; the first are kept
 
 @attrs.frozen
 class Binding:
-    """One `NAME=value` of a file; `line` counts from 1; `value` is None for a bare name."""
+    """One `NAME=value` of a file, from `line` to `last` (from 1); `value` is None for a bare name."""
 
     name: str
     value: str | None
     line: int
+    last: int
 
 
 @attrs.frozen
@@ -82,7 +83,8 @@ def parse_env(text: str) -> EnvFile:
         if item.error:
             bad.append(at)
         elif item.key is not None:
-            bindings.append(Binding(item.key, item.value, at))
+            last = item.original.line + item.original.string.rstrip().count("\n")
+            bindings.append(Binding(item.key, item.value, at, last))
     theirs = {(line, name): value for name, line, value in read_as_javascript(text)}
     problems += bad_lines(bad, theirs)
     problems += differences(bindings, {at: v for at, v in theirs.items() if at[0] not in bad}, lines)

@@ -277,13 +277,17 @@ def authorize(claim: Claim, request_url: str, policy: Policy) -> dict[str, str]:
     target = parse_base_url(request_url, str(claim.base_url.source), policy.insecure_origins)
     if target.origin != base.origin or not target.path.startswith(base.path + "/"):
         raise refused_url(f"A request left its base URL {base.origin}", str(claim.base_url.source))
-    own = parse_base_url(claim.own_url, str(claim.source), policy.insecure_origins)
-    if claim.tier.is_user:
-        if not own.covers(base):
-            require_consent(claim, base, policy, mixed=True)
-    else:
-        require_trust(claim, own, base, policy)
+    require_leave(claim, base, policy)
     return {} if claim.secret is None else {"Authorization": f"Bearer {sendable(claim.secret, claim.source)}"}
+
+
+def require_leave(claim: Claim, base: BaseUrl, policy: Policy) -> None:
+    """Raise unless the claim's secret may go to its base URL: rules 1 to 3, without the secret."""
+    own = parse_base_url(claim.own_url, str(claim.source), policy.insecure_origins)
+    if not claim.tier.is_user:
+        require_trust(claim, own, base, policy)
+    elif not own.covers(base):
+        require_consent(claim, base, policy, mixed=True)
 
 
 def sendable(secret: Secret, source: Source) -> str:

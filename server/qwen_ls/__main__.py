@@ -75,7 +75,9 @@ def compose(user_settings: Mapping[str, Any] | None = None) -> Ports:
     from qwen_ls.actions.ports import Ports, SignInServer  # noqa: PLC0415
     from qwen_ls.adapters.chat_files import ChatFolder  # noqa: PLC0415
     from qwen_ls.adapters.context_files import WorkspaceFiles  # noqa: PLC0415
+    from qwen_ls.adapters.env_disk import EnvDisk  # noqa: PLC0415
     from qwen_ls.adapters.env_files import EnvFileSystem  # noqa: PLC0415
+    from qwen_ls.adapters.git import Git  # noqa: PLC0415
     from qwen_ls.adapters.http import HttpAdapter  # noqa: PLC0415
     from qwen_ls.adapters.key_file import PlainKeyFile  # noqa: PLC0415
     from qwen_ls.adapters.keyring import OsKeyring  # noqa: PLC0415
@@ -108,6 +110,8 @@ def compose(user_settings: Mapping[str, Any] | None = None) -> Ports:
         http=HttpAdapter(settings, around.network),
         env_files=EnvFileSystem(around.home, around.qwen_home),
         chat_files=ChatFolder(around.data_folder),
+        env_disk=EnvDisk(),
+        git=Git(around.all),
         sign_ins=sign_ins,
         code_server=CodeServer(around.openrouter),
         redirects=LoopbackRedirect,

@@ -146,6 +146,46 @@ class KeySetParams:
 
 
 @attrs.frozen
+class EnvOpenParams:
+    """Open a `.env` file."""
+
+    uri: str | None = None
+    """See FolderParams. Its `.qwen/.env` is opened, and made if there is none."""
+    file: str | None = None
+    """Instead: the URI of a `.env` file that is there."""
+
+
+@attrs.frozen
+class EnvFileParams:
+    """Names a `.env` file."""
+
+    file: str | None = None
+    """Needed: its URI."""
+
+
+@attrs.frozen
+class EnvKeyParams:
+    """Names a key in a `.env` file."""
+
+    file: str | None = None
+    """Needed: the file's URI."""
+    variable: str | None = None
+    """Needed: the key's name in it."""
+
+
+@attrs.frozen
+class EnvMoveKeyParams:
+    """Moves a key from a `.env` file to the keyring."""
+
+    file: str | None = None
+    """Needed: the file's URI. A file that is open with unsaved changes is refused."""
+    variable: str | None = None
+    """Needed: the key's name in it."""
+    target: Target | None = None
+    """Whose key it becomes. None: the folder that reads the file, else the user."""
+
+
+@attrs.frozen
 class KeyRemoveParams:
     """Forget a stored API key."""
 
@@ -577,6 +617,26 @@ class EnvOpenResult:
 
 
 @attrs.frozen
+class EnvResult:
+    """What was done with a `.env` file, or found out about a key in it."""
+
+    message: str
+    """It, in one line. It is shown to the user as a message too."""
+    done: bool = True
+    """False: it takes long, since somebody is asked or waited for; the outcome follows as a message."""
+    file: str | None = None
+    """The path of the file that was changed."""
+    unsaved: bool = False
+    """The lines are gone in the editor's text; the file on the disk has them until it is saved."""
+    checked: bool | None = None
+    """Whether the provider has accepted the key; false: it could not be asked."""
+    stored: StoredKey | None = None
+    """The key in its new place."""
+    status: Status | None = None
+    """The status after it."""
+
+
+@attrs.frozen
 class Rung:
     """One place of the ladder."""
 
@@ -881,7 +941,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("qwen.keys.set", KeySetParams, KeyResult, "Check an API key and store it"),
     Command("qwen.keys.remove", KeyRemoveParams, KeyRemoveResult, "Forget a stored API key"),
     Command("qwen.keys.list", FolderParams, KeysResult, "The stored API keys, by fingerprint"),
-    Command("qwen.env.open", FolderParams, EnvOpenResult, "Create and open `.qwen/.env`"),
+    Command("qwen.env.open", EnvOpenParams, EnvOpenResult, "Create and open `.qwen/.env`, or open a file"),
+    Command("qwen.env.check", EnvKeyParams, EnvResult, "Try a key of a `.env` file"),
+    Command("qwen.env.moveToKeyring", EnvMoveKeyParams, EnvResult, "Move a key to the keyring"),
+    Command("qwen.env.move", EnvFileParams, EnvResult, "Move a `.env` to `.qwen/.env` beside it"),
+    Command("qwen.env.ignore", EnvFileParams, EnvResult, "Add a `.env` file to `.gitignore`"),
     Command("qwen.trust.allow", TrustParams, TrustResult, "Let the key go where the file says"),
     Command("qwen.trust.deny", TrustParams, TrustResult, "Never let the key go there"),
     Command("qwen.trust.forget", TrustParams, TrustResult, "Forget answers, so that they are asked again"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen_ls.core.envedit import bindings_of, joined, take_out
@@ -37,6 +37,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(pieces=st.lists(PIECES, max_size=8), end=st.sampled_from(["\n", "\r\n", "\r"]), final=st.booleans())
 def test_other_bindings_stay(pieces: list[str], end: str, final: bool) -> None:  # noqa: FBT001 - drawn
     """What is left reads as before, without the name; what was taken reads as the name's own lines."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.env_views import KEY, OWN_KEY, stored, view
@@ -80,6 +80,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[str, int]]]] = {
         [("env.outranked", 1), ("env.outranked", 2)],
     ),
     "another method": (LINE, {"folder_choice": "qwen-oauth"}, [("env.outranked", 1)]),
+    "a chosen model": (
+        f"{PAIR}OPENAI_MODEL=m\n",
+        {"user_models": {URL: "another"}},
+        [("env.outranked", 3)],
+    ),
     "a later variable": (f"{LINE}DEEPSEEK_API_KEY={KEY}\n", {}, [("env.outranked", 2)]),
     "a URL of another's key": (
         f"DASHSCOPE_API_KEY={KEY}\nOPENAI_BASE_URL={URL}\nOPENAI_MODEL=m\n",
@@ -144,6 +149,8 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[str, int]]]] = {
     "writable by others": (LINE, {"mode": 0o620}, [("env.permissions", 1)]),
     "private": (LINE, {"mode": 0o600}, []),
     "nothing to read": ("OTHER=1\n", {"mode": 0o666}, []),
+    "a key that only the disk has": ("A=1\n", {"disk": {"/p/.env": LINE}}, [("env.unsaved", 1)]),
+    "a key that was renamed": (PAIR, {"disk": {"/p/.env": LINE}}, []),
     "duplicate": (f"OPENAI_API_KEY=x\n{LINE}A=1\nA=2\n", {}, [("env.duplicate", 1), ("env.duplicate", 3)]),
     "bad line": (f"{LINE}what is this\n", {}, [("env.bad-line", 2)]),
     "a quote that is not closed": (f'{LINE}OPENAI_MODEL="m\n', {}, [("env.bad-line", 2)]),
@@ -194,6 +201,7 @@ LINES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(lines=st.lists(LINES, max_size=6), mode=st.sampled_from([None, 0o644]), process=st.booleans())
 def test_no_key_is_ever_said(lines: list[str], mode: int | None, process: bool) -> None:  # noqa: FBT001 - drawn
     """Whatever stands where, no finding, hover, completion or action has the key in it."""

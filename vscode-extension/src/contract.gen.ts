@@ -129,6 +129,38 @@ export interface KeySetParams {
   restore?: boolean;
 }
 
+/** Open a `.env` file. */
+export interface EnvOpenParams {
+  /** See FolderParams. Its `.qwen/.env` is opened, and made if there is none. */
+  uri?: string;
+  /** Instead: the URI of a `.env` file that is there. */
+  file?: string;
+}
+
+/** Names a `.env` file. */
+export interface EnvFileParams {
+  /** Needed: its URI. */
+  file?: string;
+}
+
+/** Names a key in a `.env` file. */
+export interface EnvKeyParams {
+  /** Needed: the file's URI. */
+  file?: string;
+  /** Needed: the key's name in it. */
+  variable?: string;
+}
+
+/** Moves a key from a `.env` file to the keyring. */
+export interface EnvMoveKeyParams {
+  /** Needed: the file's URI. A file that is open with unsaved changes is refused. */
+  file?: string;
+  /** Needed: the key's name in it. */
+  variable?: string;
+  /** Whose key it becomes. `null`: the folder that reads the file, else the user. */
+  target?: "workspaceFolder" | "user";
+}
+
 /** Forget a stored API key. */
 export interface KeyRemoveParams {
   /** See FolderParams. */
@@ -499,6 +531,24 @@ export interface EnvOpenResult {
   message: string;
 }
 
+/** What was done with a `.env` file, or found out about a key in it. */
+export interface EnvResult {
+  /** It, in one line. It is shown to the user as a message too. */
+  message: string;
+  /** False: it takes long, since somebody is asked or waited for; the outcome follows as a message. */
+  done?: boolean;
+  /** The path of the file that was changed. */
+  file?: string;
+  /** The lines are gone in the editor's text; the file on the disk has them until it is saved. */
+  unsaved?: boolean;
+  /** Whether the provider has accepted the key; false: it could not be asked. */
+  checked?: boolean;
+  /** The key in its new place. */
+  stored?: StoredKey;
+  /** The status after it. */
+  status?: Status;
+}
+
 /** One place of the ladder. */
 export interface Rung {
   /** The method it belongs to. */
@@ -752,7 +802,11 @@ export interface Commands {
   "qwen.keys.set": { params: KeySetParams; result: KeyResult };
   "qwen.keys.remove": { params: KeyRemoveParams; result: KeyRemoveResult };
   "qwen.keys.list": { params: FolderParams; result: KeysResult };
-  "qwen.env.open": { params: FolderParams; result: EnvOpenResult };
+  "qwen.env.open": { params: EnvOpenParams; result: EnvOpenResult };
+  "qwen.env.check": { params: EnvKeyParams; result: EnvResult };
+  "qwen.env.moveToKeyring": { params: EnvMoveKeyParams; result: EnvResult };
+  "qwen.env.move": { params: EnvFileParams; result: EnvResult };
+  "qwen.env.ignore": { params: EnvFileParams; result: EnvResult };
   "qwen.trust.allow": { params: TrustParams; result: TrustResult };
   "qwen.trust.deny": { params: TrustParams; result: TrustResult };
   "qwen.trust.forget": { params: TrustParams; result: TrustResult };

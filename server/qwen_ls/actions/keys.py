@@ -78,16 +78,18 @@ class Keys:
             await self._open(of_user) if of_user is not None else None,
         )
 
-    async def store(self, entry: StoredKey, secret: Secret, *, client_keeps: bool) -> Kept:
+    async def store(
+        self, entry: StoredKey, secret: Secret, *, client_keeps: bool, for_good: bool = False
+    ) -> Kept:
         """Give a key to the keyring; without one, to the client, to a file the user allows, or to memory.
 
-        A key for this session alone leaves what was stored under its name as it is. Raises Problem when the
-        index or the file cannot be written.
+        A key for this session alone leaves what was stored under its name as it is; `for_good` raises the
+        keyring's Problem instead. Raises Problem when the index or the file cannot be written.
         """
         name = entry.name
         before = (await self.entries()).get(name)
         try:
-            kept = await self._place(entry, secret, client_keeps=client_keeps)
+            kept = await self._place(entry, secret, client_keeps=client_keeps, for_good=for_good)
         except OSError as error:
             raise state_unwritable(error) from None
         entry = attrs.evolve(entry, kept_in=kept.keeper)
@@ -114,13 +116,15 @@ class Keys:
             elif before.kept_in == "file" and self.key_file is not None:
                 await self.key_file.remove(before.name)
 
-    async def _place(self, entry: StoredKey, secret: Secret, *, client_keeps: bool) -> Kept:
+    async def _place(self, entry: StoredKey, secret: Secret, *, client_keeps: bool, for_good: bool) -> Kept:
         value = encode_value(entry, secret)
         try:
             await self.keyring.write(entry.name, value, patient=True)
         except Problem as problem:
             if client_keeps:
                 return Kept("client", problem.message)
+            if self.key_file is None and for_good:
+                raise
             if self.key_file is None:
                 return Kept("session", problem.message)
             await self.key_file.write(entry.name, value)
@@ -217,7 +221,20 @@ async def set_key(ports: Ports, place: Place, new: NewKey, *, client_keeps: bool
     credential, _ = credential_of_stored(FoundKey(entry, new.secret), "new key")
     assert credential is not None  # noqa: S101 - it has its secret
     checked = await check(ports, Signed(credential, await stand(ports, place)))
-    kept = await ports.keys.store(entry, new.secret, client_keeps=client_keeps)
+    return await keep_key(ports, entry, new.secret, client_keeps=client_keeps, checked=checked)
+
+
+async def keep_key(
+    ports: Ports,
+    entry: StoredKey,
+    secret: Secret,
+    *,
+    client_keeps: bool,
+    checked: bool,
+    for_good: bool = False,
+) -> KeySet:
+    """Store a key that has been checked, as far as it could be. Raises Problem."""
+    kept = await ports.keys.store(entry, secret, client_keeps=client_keeps, for_good=for_good)
     entry = attrs.evolve(entry, kept_in=kept.keeper)
     return KeySet(entry, checked, describe(entry, kept, checked=checked))
 

@@ -11,11 +11,13 @@ from qwen_ls.core.origin import WorkspaceTrust
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from pathlib import PurePath
 
     from qwen_ls.actions.keys import Keys
     from qwen_ls.core.chat import Delta
     from qwen_ls.core.context import Listed, Located
     from qwen_ls.core.envchain import EnvChain
+    from qwen_ls.core.envview import GitState, OnDisk
     from qwen_ls.core.intents import HttpRequest, NoReply, PostForm, PostJson, Reply
     from qwen_ls.core.limits import Ledger
     from qwen_ls.core.oauth.code import CodeServer
@@ -119,6 +121,29 @@ class ChatFiles(Protocol):
 
         Raises OSError.
         """
+
+
+class EnvDisk(Protocol):
+    """`.env` files named one by one, as an editor has them open. All but `inspect` raise OSError."""
+
+    async def inspect(self, file: str, searches: Sequence[Sequence[PurePath]]) -> OnDisk:
+        """A file's permission bits, and its place in each list of candidates."""
+
+    async def read(self, file: str) -> str | None:
+        """The text of a file that may be changed; None: there is none."""
+
+    async def replace(self, file: str, before: str | None, after: str) -> None:
+        """Replace a file that still reads `before`, in one step."""
+
+    async def ignore(self, file: str) -> str | None:
+        """Add a file to its folder's `.gitignore`; the latter's path, None if it cannot be."""
+
+
+class Git(Protocol):
+    """Version control."""
+
+    async def state(self, file: str) -> GitState:
+        """Whether a file is tracked, and whether it is ignored."""
 
 
 class Keyring(Protocol):
@@ -289,6 +314,8 @@ class Ports:
     http: Http
     env_files: EnvFiles
     chat_files: ChatFiles
+    env_disk: EnvDisk
+    git: Git
     sign_ins: Mapping[str, SignInServer]
     code_server: CodeServer
     redirects: Redirects

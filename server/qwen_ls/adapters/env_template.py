@@ -25,9 +25,8 @@ TEMPLATE = """\
 # OPENROUTER_API_KEY=
 """
 RULE = "/.qwen/.env"
-COVERED_BY = frozenset(
-    {RULE, ".qwen/.env", ".qwen", "/.qwen", ".qwen/", "/.qwen/", ".env", "**/.env", ".qwen/*"}
-)
+ANYWHERE = frozenset({".env", "**/.env"})
+COVERED_BY = ANYWHERE | {RULE, ".qwen/.env", ".qwen", "/.qwen", ".qwen/", "/.qwen/", ".qwen/*"}
 MAX_IGNORE_BYTES = 1024 * 1024
 
 
@@ -53,8 +52,8 @@ def prepare(folder: Path, *, in_qwen_home: bool = False) -> tuple[str, bool, boo
     return str(file), created, in_qwen_home or ignore(folder)
 
 
-def ignore(folder: Path) -> bool:
-    """Add the file to `.gitignore` in a git work tree, once; whether it is ignored (true outside of one)."""
+def ignore(folder: Path, rule: str = RULE) -> bool:
+    """Add a rule to `.gitignore` in a git work tree, once; whether it stands there (true outside of one)."""
     if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return True
     path = folder / ".gitignore"
@@ -64,7 +63,8 @@ def ignore(folder: Path) -> bool:
     if len(data) > MAX_IGNORE_BYTES:
         return False
     lines = {line.strip() for line in data.decode("utf-8", "replace").splitlines()}
-    if not lines & COVERED_BY:
+    covered = COVERED_BY if rule == RULE else ANYWHERE | {rule}
+    if not lines & covered:
         with path.open("ab") as file:
-            file.write((b"" if not data or data.endswith(b"\n") else b"\n") + RULE.encode() + b"\n")
+            file.write((b"" if not data or data.endswith(b"\n") else b"\n") + rule.encode() + b"\n")
     return True

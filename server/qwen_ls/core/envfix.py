@@ -12,59 +12,79 @@ from qwen_ls.core.providers import KEY_VARIABLES
 from qwen_ls.core.stored import FOLDER, USER, Target
 
 if TYPE_CHECKING:
-    from qwen_ls.core.envfile import Binding
     from qwen_ls.core.envview import View
+
+
+CHECK = "Qwen: Check this key"
+TO_FOLDER = "Qwen: Move this key to the keyring (this folder)"
+TO_USER = "Qwen: Move this key to the keyring (for you)"
+MOVE = "Qwen: Move to .qwen/.env"
+IGNORE = "Qwen: Add this file to .gitignore"
+OPEN = "Qwen: Open the .env file that is read"
+
+# What each title does, as a command of the server.
+TITLES = {
+    CHECK: "qwen.env.check",
+    TO_FOLDER: "qwen.env.moveToKeyring",
+    TO_USER: "qwen.env.moveToKeyring",
+    MOVE: "qwen.env.move",
+    IGNORE: "qwen.env.ignore",
+    OPEN: "qwen.env.open",
+}
+ANSWERS = {
+    TO_FOLDER: frozenset({"env.tracked", "env.not-ignored", "env.permissions"}),
+    TO_USER: frozenset({"env.tracked", "env.not-ignored", "env.permissions"}),
+    MOVE: frozenset({"env.excluded"}),
+    IGNORE: frozenset({"env.not-ignored"}),
+    OPEN: frozenset({"env.shadowed"}),
+}
 
 
 @attrs.frozen
 class Fix:
-    """Something to do at a line: a server command, and the findings that it answers.
+    """Something to do at a line.
 
-    `file` is what the command is about, `variable` and `target` its further arguments.
+    `file` is what its command is about, `variable` and `target` are further arguments.
     """
 
     title: str
-    command: str
     file: str
     variable: str | None = None
     target: Target | None = None
-    codes: frozenset[str] = frozenset()
 
+    @property
+    def command(self) -> str:
+        """The server's command."""
+        return TITLES[self.title]
 
-LEAKS = frozenset({"env.tracked", "env.not-ignored", "env.permissions"})
+    @property
+    def codes(self) -> frozenset[str]:
+        """The findings that it answers."""
+        return ANSWERS.get(self.title, frozenset())
 
 
 def fixes(view: View, first: int, last: int) -> list[Fix]:
     """What can be done on the lines from `first` to `last`, from 1."""
     here = [b for b in known(view) if b.line <= last and b.last >= first]
-    path = view.path
     found: list[Fix] = []
     for binding in here:
         if binding.name in KEY_VARIABLES:
-            found += key_fixes(view, binding)
+            found += key_fixes(view, binding.name)
     if here and is_movable(view):
-        moved = frozenset({"env.excluded"})
-        found.append(Fix("Qwen: Move to .qwen/.env", "qwen.env.move", path, codes=moved))
+        found.append(Fix(MOVE, view.path))
     if view.keys and view.file.git.ignored is False and not view.file.git.tracked:
-        ignored = frozenset({"env.not-ignored"})
-        found.append(Fix("Qwen: Add this file to .gitignore", "qwen.env.ignore", path, codes=ignored))
+        found.append(Fix(IGNORE, view.path))
     if here and view.winner is not None and view.role is Role.SHADOWED:
-        shadowed = frozenset({"env.shadowed"})
-        found.append(
-            Fix("Qwen: Open the .env file that is read", "qwen.env.open", view.winner, codes=shadowed)
-        )
+        found.append(Fix(OPEN, view.winner))
     return found
 
 
-def key_fixes(view: View, binding: Binding) -> list[Fix]:
+def key_fixes(view: View, name: str) -> list[Fix]:
     """What can be done with a key."""
-    title, command, name = "Qwen: Move this key to the keyring", "qwen.env.moveToKeyring", binding.name
-    found = [Fix("Qwen: Check this key", "qwen.env.check", view.path, name)]
+    found = [Fix(CHECK, view.path, name)]
     if view.facts.folder is not None:
-        title_of_folder = f"{title} (this folder)"
-        found.append(Fix(title_of_folder, command, view.path, name, FOLDER, LEAKS))
-    found.append(Fix(f"{title} (for you)", command, view.path, name, USER, LEAKS))
-    return found
+        found.append(Fix(TO_FOLDER, view.path, name, FOLDER))
+    return [*found, Fix(TO_USER, view.path, name, USER)]
 
 
 def is_movable(view: View) -> bool:

@@ -22,9 +22,10 @@ from qwen_ls.core.providers import CATALOGUE, CUSTOM, LOCAL_SERVERS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qwen_ls.core.credentials import Credential
+    from qwen_ls.core.credentials import Credential, Rung
     from qwen_ls.core.envfile import Binding
     from qwen_ls.core.envview import View
+    from qwen_ls.core.models import ModelRung
     from qwen_ls.core.provenance import Source
 
 OTHERS_MAY_READ, OTHERS_MAY_WRITE = 0o044, 0o022  # permission bits of group and others
@@ -67,6 +68,7 @@ SEVERITIES = {
     "env.mixed-tiers": Severity.WARNING,
     "env.untrusted": Severity.WARNING,
     "env.wrong-endpoint": Severity.WARNING,
+    "env.unsaved": Severity.WARNING,
     "env.tracked": Severity.ERROR,
     "env.not-ignored": Severity.WARNING,
     "env.permissions": Severity.WARNING,
@@ -86,6 +88,8 @@ MOOT = frozenset(
     }
 )
 
+SAID_BY = {"env.outranked": "env.unpaired"}  # two reasons why a line does not count: the first is enough
+
 
 def finding(code: str, line: int, message: str) -> Finding:
     """A finding of a known code."""
@@ -97,7 +101,8 @@ def lint(view: View) -> list[Finding]:
     found = [*of_the_text(view), *of_a_key_holder(view), *of_the_search(view)]
     if view.role is Role.READ:
         found += [*of_the_names(view), *of_the_pair(view)]
-    clean = (attrs.evolve(f, message=one_line(view.blot(f.message), 2000)) for f in found)
+    once = {(f.line, SAID_BY.get(f.code, f.code)): f for f in reversed(found)}.values()
+    clean = (attrs.evolve(f, message=one_line(view.blot(f.message), 2000)) for f in once)
     return sorted(clean, key=lambda f: (f.line, f.severity, f.code))[:MOST_FINDINGS]
 
 
@@ -133,6 +138,11 @@ def capital(text: str) -> str:
 def of_a_key_holder(view: View) -> Iterator[Finding]:
     """What may let others see a key: git, and permissions."""
     git, mode = view.file.git, view.file.mode
+    if view.kept:
+        message = (
+            f"The file on the disk still has {', '.join(view.kept)}; save the file to take it away there"
+        )
+        yield finding("env.unsaved", 1, message)
     for binding in view.keys:
         if git.tracked:
             remedy = "move it to the keyring, run git rm --cached, and have a new key made: history keeps it"
@@ -222,9 +232,10 @@ def why_unpaired(view: View) -> str:
 
 
 def outranked(view: View) -> Iterator[Finding]:
-    """Keys and URLs of this file that something else comes before: a stored key, another method."""
+    """What of this file something else comes before: a stored key, another method, a chosen model."""
     process = view.facts.environment.process
-    for rung in view.resolution.rungs:
+    rungs: tuple[Rung | ModelRung, ...] = (*view.resolution.rungs, *view.resolution.models)
+    for rung in rungs:
         source = rung.source
         if source is None or not is_here(view, source) or rung.outcome is not Outcome.OUTRANKED:
             continue

@@ -15,7 +15,7 @@ import attrs
 
 from qwen_ls.core.credentials import key_of_environment
 from qwen_ls.core.envchain import EXCLUDED_BY_DEFAULT, EnvChain, effective, is_scoped_path
-from qwen_ls.core.envfile import Binding, EnvFile, parse_env
+from qwen_ls.core.envfile import MAX_BYTES, Binding, EnvFile, parse_env
 from qwen_ls.core.ladder import Resolution, resolve
 from qwen_ls.core.provenance import USER, Tier
 from qwen_ls.core.providers import KEY_VARIABLES
@@ -76,7 +76,7 @@ class View:
     """An open file and everything that decides about it.
 
     `facts` and `resolution` are those of a saved file. `why` is the disk's reason for UNREADABLE and
-    FOREIGN, `winner` the file that is read.
+    FOREIGN, `winner` the file that is read, `kept` the names of keys that only the disk still has.
     """
 
     file: OpenFile
@@ -89,6 +89,7 @@ class View:
     policy: Policy
     resolution: Resolution
     credential: Credential | None
+    kept: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -116,7 +117,8 @@ def view_of(
     file: OpenFile, facts: Facts, policy: Policy, excluded: Sequence[str] = EXCLUDED_BY_DEFAULT
 ) -> View:
     """Look at an open file from one folder. `facts` are as the disk stands, `excluded` the user's setting."""
-    content = parse_env(file.text)
+    is_large = len(file.text.encode("utf-8", "replace")) > MAX_BYTES
+    content = EnvFile() if is_large else parse_env(file.text)
     chain = facts.environment.chain
     is_home = file.home_rank is not None
     role, why = role_of(chain, file.rank)
@@ -126,7 +128,11 @@ def view_of(
     resolution = resolve(facts)
     credential, _ = key_of_environment(facts)
     winner = facts.environment.chain.file
-    return View(file, content, role, winner, why, ignored, facts, policy, resolution, credential)
+    kept: tuple[str, ...] = ()
+    if role is Role.READ and not is_large and chain.file == winner:
+        names = {b.name for b in content.bindings if b.value}
+        kept = tuple(n for n in chain.bindings if n in KEY_VARIABLES and n not in names)
+    return View(file, content, role, winner, why, ignored, facts, policy, resolution, credential, kept)
 
 
 def role_of(chain: EnvChain, rank: int | None) -> tuple[Role, str]:

@@ -20,7 +20,6 @@ from qwen_ls.core.credentials import API_KEY
 from qwen_ls.lsp.chat import diagnostic_of, selection_of
 from qwen_ls.lsp.documents import Stage
 from qwen_ls.lsp.folders import path_of
-from qwen_ls.lsp.keys import open_file
 from qwen_ls.payloads import to_wire
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ async def new(session: Session, params: contract.ChatNewParams) -> contract.Chat
     file = path_of(params.uri) if params.uri else None
     is_about = file is not None and file != place.folder and not file.endswith(".qwen.md")
     made = await new_document(world.ports, place, given, file if is_about else None)
-    opened = await open_file(session, made)
+    opened = await session.editor.show_file(made)
     message = f"{made} is new" + ("" if opened else "; open it in the editor yourself")
     if not opened:
         session.editor.say(message)

@@ -18,7 +18,7 @@ from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import switch
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
 from qwen_ls.core.errors import Problem
-from qwen_ls.lsp import chat, chat_language, documents, keys, models
+from qwen_ls.lsp import chat, chat_language, documents, env_commands, keys, models
 from qwen_ls.lsp.decode import below, decode
 from qwen_ls.lsp.editor import ANSWER_WITHIN, within
 from qwen_ls.lsp.methods import LABELS, pick
@@ -306,7 +306,11 @@ ACTIONS: dict[str, Callable[[Session, Any, bool], Awaitable[Any]]] = {
     "qwen.keys.set": keys.keys_set,
     "qwen.keys.remove": keys.keys_remove,
     "qwen.keys.list": keys.keys_list,
-    "qwen.env.open": keys.env_open,
+    "qwen.env.open": env_commands.env_open,
+    "qwen.env.check": env_commands.env_check,
+    "qwen.env.moveToKeyring": env_commands.env_move_to_keyring,
+    "qwen.env.move": env_commands.env_move,
+    "qwen.env.ignore": env_commands.env_ignore,
     "qwen.trust.allow": keys.trust_allow,
     "qwen.trust.deny": keys.trust_deny,
     "qwen.trust.forget": keys.trust_forget,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from lsprotocol import types
+from pygls.uris import from_fs_path
 
 from qwen_ls import contract
 from qwen_ls.core.errors import one_line
@@ -175,9 +176,13 @@ class Editor:
             return False
         return isinstance(answer, dict) and answer.get("success") is True
 
+    async def show_file(self, path: str) -> bool:
+        """The same as `show_document`, for a path."""
+        return await self.show_document(from_fs_path(path) or "")
+
     async def show_document(self, uri: str) -> bool:
         """Let the client open a document in itself; whether it says that it did."""
-        params = types.ShowDocumentParams(uri=uri, take_focus=True)
+        params = types.ShowDocumentParams(uri=uri, external=False, take_focus=True)
         try:
             answer = await self.protocol.ask(types.WINDOW_SHOW_DOCUMENT, params)
         except NoAnswer:

@@ -1,15 +1,11 @@
-"""The commands around keys: storing, consent, and a file to put one into."""
+"""The commands around keys: storing, and consent."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lsprotocol import types
-from pygls.uris import from_fs_path
-
 from qwen_ls import contract, payloads
 from qwen_ls.actions import trust
-from qwen_ls.actions.env import prepare_env
 from qwen_ls.actions.keys import NewKey, remove_key, restore_key, set_key
 from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import remember
@@ -19,7 +15,6 @@ from qwen_ls.core.errors import Action, Kind, Problem
 from qwen_ls.core.origin import Decision
 from qwen_ls.core.secret import Secret
 from qwen_ls.lsp.decode import invalid
-from qwen_ls.lsp.rpc import NoAnswer
 
 if TYPE_CHECKING:
     from qwen_ls.lsp.session import Session
@@ -95,31 +90,6 @@ async def keys_list(session: Session, params: contract.FolderParams, _: bool) ->
     world, place = await session.world(), await session.place(params.uri)
     entries = await world.ports.keys.entries()
     return payloads.stored_keys(entries.values(), await stand(world.ports, place))
-
-
-async def env_open(session: Session, params: contract.FolderParams, _: bool) -> contract.EnvOpenResult:  # noqa: FBT001
-    """Make `.qwen/.env` and let the client open it."""
-    world, place = await session.world(), await session.place(params.uri)
-    in_force = (await stand(world.ports, place)).facts.environment.chain.file
-    made = await prepare_env(world.ports, place)
-    opened = await open_file(session, made.file)
-    words = [f"{made.file} {'is new' if made.created else 'was there already'}"]
-    if made.created and in_force is not None:
-        words.append(f"it now comes before {in_force}, which is no longer read")
-    words += [] if made.ignored else ["git does not ignore it: add it to .gitignore"]
-    words += [] if opened else ["open it in the editor yourself"]
-    session.changed()
-    return contract.EnvOpenResult(made.file, made.created, made.ignored, opened, "; ".join(words))
-
-
-async def open_file(session: Session, file: str) -> bool:
-    """Let the client open a file in the editor; whether it says that it did."""
-    params = types.ShowDocumentParams(uri=from_fs_path(file) or "", external=False, take_focus=True)
-    try:
-        answer = await session.editor.protocol.ask(types.WINDOW_SHOW_DOCUMENT, params)
-    except NoAnswer:
-        return False
-    return isinstance(answer, dict) and answer.get("success") is True
 
 
 async def trust_allow(session: Session, params: contract.TrustParams, _: bool) -> contract.TrustResult:  # noqa: FBT001

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from lsprotocol import types
 
-from qwen_ls.lsp import chat_language
+from qwen_ls.lsp import chat_language, env_document
 from qwen_ls.lsp.chat_completion import complete
 from qwen_ls.lsp.documents import is_chat
 
@@ -48,6 +48,13 @@ class Language:
 
 LANGUAGES: tuple[Language, ...] = (
     Language(is_chat, chat_language.code_actions, chat_language.code_lenses, chat_language.hover, complete),
+    Language(
+        claims=env_document.claims,
+        code_actions=env_document.code_actions,
+        hover=env_document.hover,
+        complete=env_document.complete,
+        diagnose=env_document.diagnose,
+    ),
     Language(lambda _: True, chat_language.ask_actions),
 )
 """The first that claims a document answers for it."""
@@ -139,6 +146,10 @@ def add_sync(server: Server) -> None:
         text = server.session.texts.change(params)
         if text is not None:
             server.session.diagnostics.touch(text)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def saved(_: types.DidSaveTextDocumentParams) -> None:
+        server.session.changed()  # a `.env` file, perhaps, where the client watches no files
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: types.DidCloseTextDocumentParams) -> None:

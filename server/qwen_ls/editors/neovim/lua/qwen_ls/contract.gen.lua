@@ -49,7 +49,11 @@
 ---| 'qwen.keys.set' # Check an API key and store it.
 ---| 'qwen.keys.remove' # Forget a stored API key.
 ---| 'qwen.keys.list' # The stored API keys, by fingerprint.
----| 'qwen.env.open' # Create and open `.qwen/.env`.
+---| 'qwen.env.open' # Create and open `.qwen/.env`, or open a file.
+---| 'qwen.env.check' # Try a key of a `.env` file.
+---| 'qwen.env.moveToKeyring' # Move a key to the keyring.
+---| 'qwen.env.move' # Move a `.env` to `.qwen/.env` beside it.
+---| 'qwen.env.ignore' # Add a `.env` file to `.gitignore`.
 ---| 'qwen.trust.allow' # Let the key go where the file says.
 ---| 'qwen.trust.deny' # Never let the key go there.
 ---| 'qwen.trust.forget' # Forget answers, so that they are asked again.
@@ -114,6 +118,26 @@
 ---@field baseUrl? string Where the key goes. `null`: the provider's default.
 ---@field model? string The model to ask for. `null`: the provider's default.
 ---@field restore? boolean The client has kept this key and hands it over again at start: it is not checked, nor shown.
+
+--- Open a `.env` file.
+---@class (exact) qwen.EnvOpenParams
+---@field uri? string See FolderParams. Its `.qwen/.env` is opened, and made if there is none.
+---@field file? string Instead: the URI of a `.env` file that is there.
+
+--- Names a `.env` file.
+---@class (exact) qwen.EnvFileParams
+---@field file? string Needed: its URI.
+
+--- Names a key in a `.env` file.
+---@class (exact) qwen.EnvKeyParams
+---@field file? string Needed: the file's URI.
+---@field variable? string Needed: the key's name in it.
+
+--- Moves a key from a `.env` file to the keyring.
+---@class (exact) qwen.EnvMoveKeyParams
+---@field file? string Needed: the file's URI. A file that is open with unsaved changes is refused.
+---@field variable? string Needed: the key's name in it.
+---@field target? 'workspaceFolder'|'user' Whose key it becomes. `null`: the folder that reads the file, else the user.
 
 --- Forget a stored API key.
 ---@class (exact) qwen.KeyRemoveParams
@@ -327,6 +351,16 @@
 ---@field ignored boolean Whether git ignores it now; true outside a work tree.
 ---@field opened boolean Whether the client has opened it.
 ---@field message string All of it in one line.
+
+--- What was done with a `.env` file, or found out about a key in it.
+---@class (exact) qwen.EnvResult
+---@field message string It, in one line. It is shown to the user as a message too.
+---@field done? boolean False: it takes long, since somebody is asked or waited for; the outcome follows as a message.
+---@field file? string The path of the file that was changed.
+---@field unsaved? boolean The lines are gone in the editor's text; the file on the disk has them until it is saved.
+---@field checked? boolean Whether the provider has accepted the key; false: it could not be asked.
+---@field stored? qwen.StoredKey The key in its new place.
+---@field status? qwen.Status The status after it.
 
 --- One place of the ladder.
 ---@class (exact) qwen.Rung

@@ -1,0 +1,109 @@
+"""Open texts that a command changes: in the editor where it takes edits, so that text and disk never part."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import attrs
+from lsprotocol import types
+
+from qwen_ls.core.envfile import fold
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.lsp.rpc import NoAnswer
+
+if TYPE_CHECKING:
+    from qwen_ls.core.envedit import Taken
+    from qwen_ls.lsp.session import Session
+    from qwen_ls.lsp.texts import Text
+
+EDIT_TIMEOUT = 2.0  # seconds for the editor to answer
+ECHO_TIMEOUT = 1.0  # seconds after that for the change to come back
+
+
+@attrs.define(eq=False)
+class Echo:
+    """Waits for a text to read as it should. Fits Watcher."""
+
+    text: Text
+    wanted: str
+    came: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    def changed(self, before: str, after: str) -> None:
+        """The text has changed."""
+        if before != after and is_same(after, self.wanted):
+            self.came.set()
+
+    def closed(self) -> None:
+        """It will not come any more."""
+
+
+@attrs.frozen
+class OpenBuffers:
+    """The open documents of a session. Fits the Buffers port of the actions."""
+
+    session: Session
+
+    def require_saved(self, file: str, text: str) -> None:
+        """Raise Problem if the file is open with another text than the disk's."""
+        opened = self.session.texts.at(file)
+        if opened is not None and not is_same(opened.text, fold(text)):
+            raise unsaved(file)
+
+    async def take_out(self, file: str, taken: Taken) -> bool:
+        """Take lines out of an open text by an edit that holds no text; whether the editor did.
+
+        The client's own word is not enough: some say yes and do nothing. The change that it reports back
+        tells. Raises Problem if the text has become another one.
+        """
+        text = self.session.texts.at(file)
+        if text is None or not self._takes_edits():
+            return False
+        echo = Echo(text, fold(taken.rest))
+        text.watchers.append(echo)
+        before = text.text
+        waiting = asyncio.ensure_future(echo.came.wait())
+        try:
+            await self._edit(text, taken)
+            await asyncio.wait({waiting}, timeout=ECHO_TIMEOUT)
+        finally:
+            waiting.cancel()
+            text.watchers.remove(echo)
+        if echo.came.is_set():
+            return True
+        if self.session.texts.get(text.uri) is text and text.text != before:
+            raise unsaved(file)
+        return False
+
+    def _takes_edits(self) -> bool:
+        workspace = self.session.editor.capabilities.workspace
+        edits = workspace.workspace_edit if workspace else None
+        return bool(workspace and workspace.apply_edit and edits and edits.document_changes)
+
+    async def _edit(self, text: Text, taken: Taken) -> None:
+        document = types.OptionalVersionedTextDocumentIdentifier(uri=text.uri, version=text.version)
+        edits = [types.TextEdit(lines_of(text, first, end), "") for first, end in taken.spans]
+        edit = types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(document, list(edits))])
+        params = types.ApplyWorkspaceEditParams(edit=edit, label="Qwen: move to another place")
+        try:
+            await self.session.editor.protocol.ask(types.WORKSPACE_APPLY_EDIT, params, EDIT_TIMEOUT)
+        except NoAnswer:
+            return
+
+
+def lines_of(text: Text, first: int, end: int) -> types.Range:
+    """Whole lines with their ends, from the first up to but without `end`."""
+    if end < len(text.lines):
+        return types.Range(types.Position(first, 0), types.Position(end, 0))
+    return types.Range(types.Position(first, 0), text.position(len(text.lines) - 1, len(text.lines[-1])))
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two texts are the same but for a byte order mark and the last line's end."""
+    return one.removeprefix("\ufeff").rstrip("\n") == other.removeprefix("\ufeff").rstrip("\n")
+
+
+def unsaved(file: str) -> Problem:
+    """The editor has another text than the disk, so that one of the two would be lost."""
+    what = "The file has changes that are not saved"
+    return Problem(Kind.NOT_SUPPORTED, what, where=file, remedy="Save the file first, then try again")

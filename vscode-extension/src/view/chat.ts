@@ -11,6 +11,8 @@ import { keep, type Kept, restore } from "./keep.ts";
 import type { Action, Chip, Failure, State, ToView, Turn } from "./protocol.ts";
 import { after, EMPTY, streaming } from "./state.ts";
 
+const GONE = "The Qwen server stopped in mid-answer and is started again. What came is kept.";
+
 /** What the chat needs of the world around it. */
 export interface Around {
   /** Sends a conversation; see Server.chat. */
@@ -21,8 +23,6 @@ export interface Around {
   ): Promise<Answer>;
   /** What tells an answer to stop. */
   stopper(): CancellationTokenSource;
-  /** Whether the server is up. */
-  isUp(): boolean;
   /** Shows a change; a view that is not there is given the whole state once it is. */
   show(message: ToView): void;
   /** Keeps the history for the next start of this window. */
@@ -146,7 +146,7 @@ export class Chat {
       const answer = await this.#around.send(params, (delta) => { this.#grow(id, delta); }, stop.token);
       this.#end(id, ended(answer));
     } catch (error) {
-      this.#end(id, stop.token.isCancellationRequested ? { state: "stopped" } : this.#failed(error));
+      this.#end(id, stop.token.isCancellationRequested ? { state: "stopped" } : failed(error));
     } finally {
       stop.dispose();
       if (this.#stop === stop) {
@@ -162,9 +162,12 @@ export class Chat {
 
   #end(id: string, end: Partial<Turn>): void {
     const turn = this.#state.turns.find((one) => one.id === id);
-    if (turn !== undefined) {
-      this.apply({ type: "turn", turn: { ...turn, ...end } }); // else it was cleared away meanwhile
+    if (turn === undefined) {
+      return; // it was cleared away meanwhile
     }
+    const { failure } = end;
+    const isHalf = failure?.kind === "server-gone" && turn.answer !== "";
+    this.apply({ type: "turn", turn: { ...turn, ...end, ...(isHalf && { failure: { ...failure, message: GONE } }) } });
   }
 
   /** The whole conversation: turns that nothing came of are left out, files of every turn go along anew. */
@@ -186,28 +189,24 @@ export class Chat {
     };
   }
 
-  #failed(error: unknown): Partial<Turn> {
-    if (!this.#around.isUp()) {
-      const message = "The Qwen server stopped in mid-answer. What came is kept; send again once it is back.";
-      return { state: "failed", failure: { kind: "internal", message, retryable: true, actions: [] } };
-    }
-    const { message, data } = failureOf(error);
-    const actions = (data.actions ?? []).map(({ title, command, argument }) => ({
-      title,
-      command,
-      argument: argument ?? {},
-    }));
-    const failure: Failure = { kind: data.kind, message, retryable: data.retryable ?? false, actions };
-    return data.kind === "cancelled" ? { state: "stopped" } : { state: "failed", failure };
-  }
-
   #keep(): void {
     this.#around.keep(keep(this.#state.turns, this.#contexts));
   }
 }
 
+function failed(error: unknown): Partial<Turn> {
+  const { message, data } = failureOf(error);
+  const actions = (data.actions ?? []).map(({ title, command, argument }) => ({
+    title,
+    command,
+    argument: argument ?? {},
+  }));
+  const failure: Failure = { kind: data.kind, message, retryable: data.retryable ?? false, actions };
+  return data.kind === "cancelled" ? { state: "stopped" } : { state: "failed", failure };
+}
+
 function ended(answer: Answer): Partial<Turn> {
-  const { stopReason, model, requestedModel, usage } = answer;
+  const { stopReason, model, requestedModel, usage } = { ...answer.end, ...answer }; // a stopped one tells at its end
   return {
     state: stopReason === "cancelled" ? "stopped" : "done",
     ...(stopReason === undefined ? {} : { stopReason }),

@@ -48,7 +48,7 @@ export function page(sources: Sources): string {
 <button type="button" id="attach-problems" class="quiet" title="Attach the problems of the file in the editor">+ Problems</button>
 </div>
 <button type="button" id="send" class="primary" title="Send (Enter)">Send</button>
-<button type="button" id="stop" class="primary" title="Stop the answer (Escape)" hidden>Stop</button>
+<button type="button" id="stop" class="primary" title="Stop the answer (Escape)" aria-label="Stop the answer" hidden>Stop</button>
 </div>
 <div id="standing" class="row" role="group" aria-label="Model and authentication"></div>
 </section>

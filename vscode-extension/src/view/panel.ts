@@ -51,7 +51,6 @@ export class Panel implements vscode.WebviewViewProvider, vscode.Disposable {
       {
         send: (params, onDelta, token) => core.server.chat(params, onDelta, token),
         stopper: () => new vscode.CancellationTokenSource(),
-        isUp: () => core.server.state === "ready",
         show: (message) => {
           if (this.#isReady) {
             void this.#view?.webview.postMessage(message);

@@ -5,9 +5,9 @@
 // itself keeps the draft (`setState`), which is nobody else's business.
 import { randomBytes, randomUUID } from "node:crypto";
 import * as vscode from "vscode";
-import type { Commands } from "../contract.gen.ts";
 import type { Core } from "../core.ts";
-import { failureOf } from "../failure.ts";
+import { currentFolder } from "../folders.ts";
+import { attempt } from "../ui.ts";
 import { attachment, passage, type Passage } from "./attach.ts";
 import { Chat } from "./chat.ts";
 import { page } from "./page.ts";
@@ -27,14 +27,15 @@ export class Panel implements vscode.WebviewViewProvider, vscode.Disposable {
   #view: vscode.WebviewView | undefined;
   #isReady = false; // the page listens
   #wantsFocus = false;
+  #last: string | undefined; // the folder's URI
   readonly #hear: Hear = {
     ready: () => {
       this.#isReady = true;
       this.#chat.apply({ type: "state", state: this.#chat.state });
       this.#focus();
     },
-    send: ({ text }) => this.#chat.send(text, folderUri()?.toString()),
-    again: ({ id }) => this.#chat.again(id, folderUri()?.toString()),
+    send: ({ text }) => this.#chat.send(text, this.#uri()),
+    again: ({ id }) => this.#chat.again(id, this.#uri()),
     stop: () => { this.#chat.stop(); },
     detach: ({ id }) => { this.#chat.detach(id); },
     attach: ({ kind }) => this.#attach(kind),
@@ -82,8 +83,10 @@ export class Panel implements vscode.WebviewViewProvider, vscode.Disposable {
 
   /** Tells the page who signs the next message. */
   tell(): void {
-    const { state } = this.#core.server;
-    const standing = standingOf(state, this.#core.statuses.of(folderUri()), folderName());
+    const { server, statuses } = this.#core;
+    const folder = this.#folder();
+    const isOneOfSeveral = (vscode.workspace.workspaceFolders?.length ?? 0) > 1;
+    const standing = standingOf(server.state, statuses.of(folder?.uri), isOneOfSeveral ? folder?.name : undefined);
     this.#chat.apply({ type: "standing", standing });
   }
 
@@ -102,6 +105,9 @@ export class Panel implements vscode.WebviewViewProvider, vscode.Disposable {
       if (said !== undefined) {
         (this.#hear[said.type] as (said: FromView) => unknown)(said);
       }
+    });
+    view.onDidChangeVisibility(() => {
+      this.#isReady &&= view.visible; // a hidden page is gone; shown again, it says that it is ready
     });
     view.onDidDispose(() => {
       if (this.#view === view) {
@@ -134,19 +140,24 @@ export class Panel implements vscode.WebviewViewProvider, vscode.Disposable {
 
   /** Runs the next step that a failure offers: a command of the server, for the folder of the chat. */
   async #act(action: Action | undefined): Promise<void> {
-    if (action === undefined) {
-      return;
+    if (action?.command.startsWith("qwen.") === true) {
+      const { command, argument } = action;
+      const uri = this.#uri();
+      await attempt(() => Promise.resolve(vscode.commands.executeCommand(command, { ...argument, ...(uri && { uri }) })));
     }
-    const uri = folderUri()?.toString();
-    const params = { ...action.argument, ...(uri === undefined ? {} : { uri }) };
-    try {
-      await this.#core.server.command(action.command as keyof Commands, params);
-    } catch (error) {
-      const failure = failureOf(error);
-      if (!failure.isCancelled) {
-        void vscode.window.showErrorMessage(failure.message);
-      }
-    }
+  }
+
+  /** The folder of the chat: the one of the editor that was last used, else the first. */
+  #folder(): vscode.WorkspaceFolder | undefined {
+    const folders = vscode.workspace.workspaceFolders ?? [];
+    const last = folders.find((folder) => folder.uri.toString() === this.#last);
+    const folder = currentFolder() ?? last ?? folders[0];
+    this.#last = folder?.uri.toString();
+    return folder;
+  }
+
+  #uri(): string | undefined {
+    return this.#folder()?.uri.toString();
   }
 }
 
@@ -167,20 +178,4 @@ async function insert(text: string): Promise<void> {
   } else {
     void vscode.window.showWarningMessage("The code was not inserted: this editor takes no changes.");
   }
-}
-
-/** What the chat is about: the document in the editor, else the first folder. */
-function folderUri(): vscode.Uri | undefined {
-  const document = vscode.window.activeTextEditor?.document.uri;
-  const folder = document === undefined ? undefined : vscode.workspace.getWorkspaceFolder(document);
-  return folder?.uri ?? vscode.workspace.workspaceFolders?.[0]?.uri;
-}
-
-/** The folder's name, where there are several. */
-function folderName(): string | undefined {
-  const uri = folderUri();
-  const { workspaceFolders } = vscode.workspace;
-  return uri === undefined || (workspaceFolders?.length ?? 0) < 2
-    ? undefined
-    : vscode.workspace.getWorkspaceFolder(uri)?.name;
 }

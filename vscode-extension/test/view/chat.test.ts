@@ -6,16 +6,13 @@ import type { ChatDelta, ChatSendParams } from "../../src/contract.gen.ts";
 import type { Answer } from "../../src/core.ts";
 import { Failure } from "../../src/failure.ts";
 import { Chat } from "../../src/view/chat.ts";
-import type { ChatContext } from "../../src/view/context.ts";
 import type { Kept } from "../../src/view/keep.ts";
 import type { ToView, Turn } from "../../src/view/protocol.ts";
 import { after, EMPTY } from "../../src/view/state.ts";
 
-type Sent = ChatSendParams & { context?: ChatContext };
-
 /** A server that answers when it is told to, and a view that keeps its own state by the messages it is sent. */
 class Stage {
-  readonly sent: Sent[] = [];
+  readonly sent: ChatSendParams[] = [];
   readonly chat: Chat;
   view = EMPTY;
   kept: Kept | undefined;
@@ -81,7 +78,7 @@ class Stage {
   }
 }
 
-const roles = ({ messages = [] }: Sent): [string, string][] => messages.map((m) => [m.role, m.content]);
+const roles = ({ messages = [] }: ChatSendParams): [string, string][] => messages.map((m) => [m.role, m.content]);
 const selection = { uri: "file:///w/a.py", startLine: 0, endLine: 1, text: "x = 1", languageId: "python" };
 const selected = { chip: { kind: "selection" as const, label: "a.py", title: "a.py" }, context: { selection } };
 const file = (name: string): Parameters<Chat["attach"]>[0] => ({

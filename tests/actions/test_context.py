@@ -107,8 +107,6 @@ async def test_an_open_file_with_secrets_is_refused_too(folder: Path) -> None:
         ("@file:../x", "outside the workspace folder"),
         ("@file:.env", "hold keys or passwords"),
         ("@file:a.py#L9", "a.py has 4 lines, and line 9 was asked for"),
-        ("@selection", "Nothing is selected that @selection could mean"),
-        ("@diagnostics", "There are no diagnostics that @diagnostics could mean"),
     ],
 )
 async def test_what_is_not_there_is_a_problem_now_and_a_note_later(folder: Path, text: str, why: str) -> None:
@@ -124,6 +122,15 @@ async def test_what_is_not_there_is_a_problem_now_and_a_note_later(folder: Path,
     assert why in note
     assert note.endswith("]")
     assert last == "and now?"
+
+
+@pytest.mark.parametrize("mention", ["@selection", "@diagnostics"])
+async def test_nothing_selected_is_a_problem_now_and_words_later(folder: Path, mention: str) -> None:
+    """The refusal says how it is given; what an earlier message meant, the client has told in its own way."""
+    problem = await refusal(folder, "earlier", f"look at {mention}")
+    assert problem.kind is Kind.NOT_SUPPORTED
+    assert f"that {mention} could mean" in problem.message
+    assert await sent(folder, f"look at {mention}", "and now?") == [f"look at {mention}", "and now?"]
 
 
 async def test_too_much_is_a_problem_now_and_a_note_later(folder: Path) -> None:
@@ -189,7 +196,7 @@ async def test_a_selection_of_a_document_without_a_path(folder: Path) -> None:
     (content,) = await sent(None, "look", given=Given(Selection("untitled:Untitled-1", 0, 1, "x")))
     assert content == "look\n\nSelection in `untitled:Untitled-1`, line 1:\n```\nx\n```"
     assert await sent(folder, "no @selection?", "yes", given=Given(Selection("untitled:1", 0, 1, "x"))) == [
-        "no @selection?\n\n[Nothing is selected that @selection could mean]",
+        "no @selection?",
         "yes\n\nSelection in `untitled:1`, line 1:\n```\nx\n```",
     ]
 

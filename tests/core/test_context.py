@@ -27,6 +27,7 @@ from qwen_ls.core.context import (
     parse_diagnostic,
     parse_selection,
     selection_block,
+    together,
     write_selection,
 )
 from qwen_ls.core.errors import Kind, Problem
@@ -89,6 +90,15 @@ def test_front_matter_is_read_back() -> None:
     assert given_of(front_of(given)) == given
     assert front_of(given)["selection"] == "src/a.py#L3-L9"
     assert front_of(Given()) == {}
+
+
+def test_what_two_give() -> None:
+    """A document's front matter and a client may both give something."""
+    first, second = Selection("a", 0, 1), Selection("b", 0, 1)
+    found = Diagnostic("a", 0, Severity.ERROR, "m")
+    both = together(Given(first, ("a",), (found,)), Given(second, ("b",)))
+    assert both == Given(second, ("a", "b"), (found,))
+    assert together(Given(first), Given()) == together(Given(), Given(first)) == Given(first)
 
 
 @pytest.mark.parametrize(

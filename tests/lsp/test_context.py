@@ -257,6 +257,18 @@ async def test_mentions_in_a_document(scene: Scene, folder: Path) -> None:
     assert sent(scene) == [gone, "An answer.", "And now?"]
 
 
+async def test_a_document_and_its_client_both_give(scene: Scene, folder: Path) -> None:
+    """What a client gives along joins the document's own."""
+    client = await scene.start(folder)
+    editor = Editor(client)
+    front = "---\nselection: src/a.py#L2\n---\n\n"
+    buffer = editor.write(folder / "chat.qwen.md", f"{front}### user\n\nWhy?\n")
+    context = {"files": ["src/a.py"]}
+    await client.command("qwen.chat.send", document=buffer.uri, context=context, wait=True)
+    selected = "Selection in `src/a.py`, line 2:\n```py\ntwo\n```"
+    assert sent(scene) == [f"Why?\n\n{selected}\n\nFile `src/a.py`:\n```py\none\ntwo\nthree\n```"]
+
+
 async def test_a_document_is_asked_about_once(scene: Scene, folder: Path) -> None:
     """A yes to a secret holds for the document: it is sent whole with each message."""
     client = await scene.start(folder)

@@ -41,8 +41,9 @@ async def attach(
     All that is given goes along with the last user message, whether it is mentioned or not: a client gives
     what its user chose. With `lasting`, what is given belongs to the whole conversation, as a chat
     document's front matter does: it goes where it is mentioned, else along with the first user message.
-    What the last message mentions must be there, else Problem (not-supported, too-large); what an earlier
-    one mentioned may have gone, and a short note says so in its place.
+    What the last message mentions must be there, else Problem (not-supported, too-large). A file that an
+    earlier one mentioned may have gone, and a short note says so in its place; its `@selection` and
+    `@diagnostics` are left as words, since what they meant then only the client may know.
     """
     asked = [i for i, m in enumerate(messages) if m.role is Role.USER]
     if not asked:
@@ -53,7 +54,7 @@ async def attach(
     sent = list(messages)
     for i in asked:
         seen = given if lasting or i == asked[-1] else NOTHING
-        gather = Gather(ports, place, seen)
+        gather = Gather(ports, place, seen, is_strict=i == asked[-1])
         wanted = list(gather.mentioned(mentions[i]))
         if i == unmentioned:
             wanted += gather.given(but=said)
@@ -94,15 +95,18 @@ class Gather:
     ports: Ports
     place: Place
     seen: Given
+    is_strict: bool  # what is mentioned must be there
 
     def mentioned(self, mentions: Sequence[Mention]) -> Iterator[tuple[object, Fetch]]:
         """What some mentions stand for."""
         for mention in mentions:
             if mention.kind is MentionKind.FILE:
                 yield self._file(mention.path, mention.lines)
-            elif mention.kind is MentionKind.SELECTION:
+            elif mention.kind is MentionKind.SELECTION and (
+                self.is_strict or self.seen.selection is not None
+            ):
                 yield mention.kind, self._selection
-            else:
+            elif mention.kind is MentionKind.DIAGNOSTICS and (self.is_strict or self.seen.diagnostics):
                 yield mention.kind, self._diagnostics
 
     def given(self, but: set[MentionKind]) -> Iterator[tuple[object, Fetch]]:

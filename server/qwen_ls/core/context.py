@@ -133,6 +133,13 @@ def given_of(front: Mapping[str, str]) -> Given:
     return Given(selection, diagnostics=tuple(d for d in found if d is not None))
 
 
+def together(one: Given, other: Given) -> Given:
+    """What both give; of two selections, that of the other."""
+    return Given(
+        other.selection or one.selection, one.files + other.files, one.diagnostics + other.diagnostics
+    )
+
+
 def front_of(given: Given) -> dict[str, str]:
     """The same the other way: the fields that say what is given, but for files, which are mentioned."""
     front = {}

@@ -26,9 +26,9 @@ from qwen_ls.core.chatdoc import (
     parse_document,
     write_mark,
 )
-from qwen_ls.core.context import given_of
+from qwen_ls.core.context import given_of, together
 from qwen_ls.core.errors import Kind, Problem
-from qwen_ls.lsp.chat import Conversation
+from qwen_ls.lsp.chat import Conversation, given_by
 from qwen_ls.lsp.rpc import NoAnswer
 
 if TYPE_CHECKING:
@@ -381,7 +381,8 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     world, place = await session.world(), await session.place(text.uri)
     turn = world.chats.begin(place, None, document.messages, None, keep=False)
     turn.asked_model = params.model or document.front.get("model") or None
-    turn.given, turn.is_given_for_good, turn.thread = given_of(document.front), True, text.uri
+    turn.given = together(given_of(document.front), given_by(params.context))
+    turn.is_given_for_good, turn.thread = True, text.uri
     try:
         writing = session.documents.begin(text, turn.stop)
     except Problem:

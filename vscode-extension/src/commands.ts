@@ -31,6 +31,7 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     setUserKey: () => keys.set("user"),
     chooseModel: () => chooseModel(core, {}),
     openChat: () => view.show(),
+    newChatDocument: () => newChatDocument(core),
     askAboutSelection: () => askAboutSelection(view),
     explainAuthentication: async () => {
       const where = await chooseFolder("Explain authentication");
@@ -84,6 +85,20 @@ async function chooseModel({ server }: Core, given: ModelSelectParams): Promise<
   if (model?.trim()) {
     const { target } = given;
     say((await server.command("qwen.models.select", { model: model.trim(), uri, target })).message);
+  }
+}
+
+/** Makes a chat document; the server lets us open it. */
+async function newChatDocument({ server }: Core): Promise<void> {
+  const where = await chooseFolder("New chat document");
+  if (where === undefined) {
+    return;
+  }
+  const { message, opened, file } = await server.command("qwen.chat.new", { uri: where.uri, document: true });
+  if (opened !== true && file !== undefined) {
+    await vscode.window.showTextDocument(vscode.Uri.file(file));
+  } else if (opened !== true && message !== undefined) {
+    say(message);
   }
 }
 

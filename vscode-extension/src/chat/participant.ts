@@ -1,6 +1,6 @@
 // @qwen in VS Code's own chat.
 import * as vscode from "vscode";
-import type { ChatMessage } from "../contract.gen.ts";
+import type { ChatContext, ChatMessage, ChatSelection } from "../contract.gen.ts";
 import type { Core } from "../core.ts";
 import { failureOf } from "../failure.ts";
 import { currentFolder } from "../folders.ts";
@@ -28,7 +28,7 @@ async function answer(
   const model = request.model.vendor === VENDOR ? request.model.id : undefined;
   try {
     const { model: served, requestedModel } = await core.server.chat(
-      { messages, model, uri: currentFolder()?.uri.toString() },
+      { messages, model, uri: currentFolder()?.uri.toString(), context: contextOf(request.references) },
       (delta) => {
         if (delta.kind === "delta") {
           stream.markdown(delta.text);
@@ -62,4 +62,16 @@ function historyOf(context: vscode.ChatContext): ChatMessage[] {
       .join("");
     return content === "" ? [] : [{ role: "assistant", content }];
   });
+}
+
+/** What is attached to a message, for the server to read: files by their URIs, and one selection. */
+function contextOf(references: readonly vscode.ChatPromptReference[]): ChatContext {
+  const values = references.map(({ value }) => value);
+  const place = values.find((value) => value instanceof vscode.Location);
+  const files = values.filter((value) => value instanceof vscode.Uri).map((uri) => uri.toString());
+  return { files, selection: place && selectionOf(place) };
+}
+
+function selectionOf({ uri, range }: vscode.Location): ChatSelection {
+  return { uri: uri.toString(), startLine: range.start.line, endLine: range.end.line };
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHORT = Timeouts(connect=0.15, first_byte=0.15, idle=0.15)
+PATIENT = Timeouts(connect=10, first_byte=10, idle=10)  # for whatever is not about silence
 
 
 def adapter(environment: Mapping[str, str] | None = None, **settings: Any) -> HttpAdapter:
@@ -26,7 +27,7 @@ def adapter(environment: Mapping[str, str] | None = None, **settings: Any) -> Ht
     return HttpAdapter(Settings(**settings), environment or {})
 
 
-async def get(http: HttpAdapter, url: str, timeouts: Timeouts = SHORT) -> bytes:
+async def get(http: HttpAdapter, url: str, timeouts: Timeouts = PATIENT) -> bytes:
     """The whole body."""
     exchange = await http.open(HttpRequest("GET", url, {"Authorization": "Bearer x"}), timeouts)
     try:
@@ -35,10 +36,10 @@ async def get(http: HttpAdapter, url: str, timeouts: Timeouts = SHORT) -> bytes:
         await exchange.aclose()
 
 
-async def cause_of(http: HttpAdapter, url: str) -> Cause:
+async def cause_of(http: HttpAdapter, url: str, timeouts: Timeouts = PATIENT) -> Cause:
     """Why there was no answer, or half of one."""
     with pytest.raises(Unreachable) as failed:
-        await get(http, url)
+        await get(http, url, timeouts)
     await http.aclose()
     return failed.value.reply.cause
 
@@ -126,7 +127,7 @@ async def test_silence(answer: bytes | None) -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
-        assert await cause_of(adapter(), url) is Cause.TIMEOUT
+        assert await cause_of(adapter(), url, SHORT) is Cause.TIMEOUT
         await asyncio.wait_for(hung_up.wait(), 2)
 
 
@@ -143,7 +144,7 @@ async def test_dripping(piece: bytes, is_enough: bool) -> None:  # noqa: FBT001 
             yield piece
 
     async with raw_server(drip) as server:
-        http, patient = adapter(), Timeouts(1, 1, idle=0.4)
+        http, patient = adapter(), Timeouts(10, 10, idle=0.4)
         if is_enough:
             assert await get(http, server.url, patient) == b"begun" + 12 * piece
         else:
@@ -184,7 +185,7 @@ async def test_nothing_is_kept_from_one_request_to_the_next() -> None:
     async with raw_server(lambda _: answer) as server:
         http = adapter()
         for _ in range(2):
-            exchange = await http.open(HttpRequest("GET", server.url, {}), SHORT)
+            exchange = await http.open(HttpRequest("GET", server.url, {}), PATIENT)
             assert (exchange.status, exchange.headers["location"]) == (302, "http://127.0.0.1:1/")
             await exchange.aclose()
         await http.aclose()

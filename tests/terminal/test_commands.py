@@ -13,6 +13,7 @@ import pytest
 
 from canary import canary
 from qwen_ls import __version__
+from qwen_ls.adapters.state import StateFile
 from terminal.shell import Shell, finish, write
 
 if TYPE_CHECKING:
@@ -222,6 +223,26 @@ async def test_models_are_listed(shell: Shell, provider: RunningProvider, variab
     found = (await shell.run("models", "--json", env=variables)).json
     assert found["baseUrl"] == provider.v1
     assert found["models"][0] == {"id": "one-model", "active": True}
+
+
+async def test_a_model_chosen_in_an_editor_counts_in_a_shell(
+    shell: Shell, provider: RunningProvider, variables: dict[str, str]
+) -> None:
+    """It is starred, asked for and explained; where nobody can be asked, OPENAI_MODEL comes before it."""
+    state = StateFile(shell.home / ".local" / "state" / "qwen-ls" / "state.json")
+    await state.choose_model(None, provider.v1, "another-model")
+    without = {name: value for name, value in variables.items() if name != "OPENAI_MODEL"}
+    assert (await shell.run("models", env=without)).out == "  one-model\n* another-model\n"
+    assert (await shell.run("chat", "--json", "hi", env=without)).json["requestedModel"] == "another-model"
+    assert (await shell.run("chat", "--json", "hi", env=variables)).json["requestedModel"] == variables[
+        "OPENAI_MODEL"
+    ]
+    shown = (await shell.run("explain", env=variables)).out
+    assert (
+        f"| environment variable OPENAI_MODEL | **active** | {variables['OPENAI_MODEL']} | the first found |"
+        in shown
+    )
+    assert "| the choice for the user | outranked | another-model |" in shown
 
 
 async def test_models_fail_with_a_kind(

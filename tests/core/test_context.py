@@ -17,6 +17,7 @@ from qwen_ls.core.context import (
     Selection,
     Severity,
     check_size,
+    check_total,
     compose,
     cut,
     diagnostics_block,
@@ -180,9 +181,9 @@ def test_caps_count_bytes_and_name_the_file() -> None:
         check_size("é" * (MAX_FILE // 2 + 1), "a.py")
     assert problem.value.kind is Kind.TOO_LARGE
     assert problem.value.message.startswith("a.py is larger than 256 KiB. Name some of its lines")
-    blocks = [Block(f"File `{number}`", "x" * MAX_FILE) for number in range(5)]
-    compose("", blocks[: MAX_ATTACHED // MAX_FILE])
+    block = Block("File `4`", "é")
+    check_total(MAX_ATTACHED, block)
     with pytest.raises(Problem) as problem:
-        compose("", blocks)
-    assert problem.value.kind is Kind.TOO_LARGE
+        check_total(MAX_ATTACHED + 1, block)
+    assert (problem.value.kind, block.size) == (Kind.TOO_LARGE, 2)
     assert "File `4`" in problem.value.message

@@ -12,6 +12,7 @@ from qwen_ls.core.context import (
     Block,
     Given,
     check_size,
+    check_total,
     compose,
     cut,
     diagnostics_block,
@@ -67,10 +68,12 @@ async def complete(message: Message, wanted: Iterable[tuple[object, Fetch]], *, 
     """One message with its blocks, each once; a note for what is not there. Raises Problem for the last."""
     blocks: list[Block] = []
     notes: list[str] = []
+    size = 0
     for fetch in dict(wanted).values():
-        found = await beside(blocks, fetch)
+        found = await beside(size, fetch)
         if isinstance(found, Block):
             blocks.append(found)
+            size += found.size
         elif is_last:
             raise found
         else:
@@ -78,11 +81,11 @@ async def complete(message: Message, wanted: Iterable[tuple[object, Fetch]], *, 
     return attrs.evolve(message, content=compose(message.content, blocks, notes))
 
 
-async def beside(blocks: Sequence[Block], fetch: Fetch) -> Block | Problem:
-    """One more block, or why there is none: also because it would be too much beside the others."""
+async def beside(size: int, fetch: Fetch) -> Block | Problem:
+    """One more block, or why there is none: also because it is too much beside so many bytes of others."""
     try:
         block = await fetch()
-        compose("", [*blocks, block])
+        check_total(size + block.size, block)
     except Problem as problem:
         return problem
     return block

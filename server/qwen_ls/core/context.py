@@ -172,6 +172,11 @@ class Block:
     text: str
     language: str = ""
 
+    @property
+    def size(self) -> int:
+        """Its bytes in UTF-8."""
+        return len(self.text.encode("utf-8", "replace"))
+
 
 def file_block(shown: str, text: str, lines: Lines | None, language: str | None = None) -> Block:
     """A file, or some lines of it."""
@@ -208,18 +213,15 @@ def language_of(path: str) -> str:
 
 
 def compose(text: str, blocks: Sequence[Block], notes: Sequence[str] = ()) -> str:
-    """The message that is sent: as written, then the blocks, then what could not be attached.
-
-    Raises Problem(too-large) that names the block with which it became too much.
-    """
-    size = 0
-    for block in blocks:
-        size += len(block.text.encode("utf-8", "replace"))
-        if size > MAX_ATTACHED:
-            what = f"More than {MAX_ATTACHED // 1024} KiB would go along with the message"
-            raise too_large(f"{what}, with {block.title}")
+    """The message that is sent: as written, then the blocks, then what could not be attached."""
     remarks = [f"[{one_line(note, 1000)}]" for note in notes]
     return "\n\n".join([text, *(fenced(block) for block in blocks), *remarks])
+
+
+def check_total(size: int, block: Block) -> None:
+    """Raise Problem(too-large), naming the block with which a message's blocks became so many bytes."""
+    if size > MAX_ATTACHED:
+        raise too_large(f"More than {MAX_ATTACHED // 1024} KiB would go along, with {block.title}")
 
 
 def fenced(block: Block) -> str:

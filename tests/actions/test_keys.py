@@ -253,6 +253,30 @@ async def test_a_plain_file_only_where_it_is_allowed(bench: Bench) -> None:
     assert (bench.file.values, bench.index.rows) == ({}, {})
 
 
+async def test_a_key_with_a_new_keeper_leaves_no_copy_with_the_old_one(bench: Bench) -> None:
+    """From the plain file into the keyring, and from there to the client: one copy, each time."""
+    bench.ring.problem, bench.file = LOCKED, Store()
+    keys = bench.process()
+    assert (await keep(keys, FIRST)).kept_in == "file"
+    bench.ring.problem = None
+    assert (await keep(keys, SECOND)).kept_in == "keyring"
+    assert (len(bench.ring.values), bench.file.values) == (1, {})
+    bench.file = None
+    bench.ring = Giving(values=bench.ring.values)
+    keys = bench.process()
+    assert (await keep(keys, FIRST, client=True)).kept_in == "client"
+    assert bench.ring.values == {}
+
+
+@attrs.define
+class Giving(Store):
+    """A keyring that takes nothing more, though it still gives and forgets."""
+
+    async def write(self, name: str, value: str, patient: bool | None = None) -> None:  # noqa: ARG002, FBT001
+        """Refused."""
+        raise LOCKED
+
+
 async def test_the_users_key_is_the_one_stored_last(bench: Bench) -> None:
     """Each provider's has a place of its own; without the last, the one before."""
     keys = bench.process()

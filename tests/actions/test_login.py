@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from actions.fakes import (
     granted,
     ports_of,
 )
-from qwen_ls.actions.login import Logins, SignedIn
+from qwen_ls.actions.login import Logins, SignedIn, whole
 from qwen_ls.actions.ports import Place
 from qwen_ls.actions.tokens import Accounts
 from qwen_ls.core.credentials import QWEN_OAUTH
@@ -130,3 +131,22 @@ async def test_nobody_there_to_check_with() -> None:
     """No connection at all is an outcome of its own: kept, and said."""
     ended = await sign_in([device(), given(200)], [], FakeClock())
     assert (ended.checked, "did not answer" in ended.message) == (False, True)
+
+
+async def test_a_token_that_is_being_written_is_written_whole() -> None:
+    """A cancel that comes during the write comes too late: file and choice are both there, or neither."""
+    written: list[str] = []
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def write() -> None:
+        begun.set()
+        written.append("token")
+        await go_on.wait()
+        written.append("choice")
+
+    task = asyncio.create_task(whole(write()))
+    await begun.wait()
+    task.cancel()
+    asyncio.get_running_loop().call_soon(go_on.set)
+    await task
+    assert written == ["token", "choice"]

@@ -105,6 +105,19 @@ async def test_my_key_may_be_chosen_beside_a_files_pair(scene: Scene, second: Pr
     assert (bearers(second), questions(restarted)) == ({KEY}, [])
 
 
+async def test_an_answer_that_cannot_be_kept_sends_nothing(scene: Scene, second: Provider) -> None:
+    """Where the state cannot be written, the message fails with what to do, and no key leaves."""
+    folder = scene.folder("ws", scene.pair(FILE_KEY, base_url=f"{second.base_url}/v1"))
+    blocked = scene.root / "no-folder"
+    blocked.write_text("")
+    client = await scene.start(folder, env={"OPENAI_API_KEY": KEY, "XDG_STATE_HOME": str(blocked)})
+    answer(client, SEND)
+    with pytest.raises(RpcError) as failed:
+        await chat(client)
+    assert "XDG_STATE_HOME" in failed.value.message
+    assert bearers(second) == set()
+
+
 async def test_no_means_neither_key(scene: Scene, second: Provider) -> None:
     """Beside a file's own pair too: nothing is sent, not even the file's key, and it stays so."""
     folder = scene.folder("ws", scene.pair(FILE_KEY, base_url=f"{second.base_url}/v1"))

@@ -204,6 +204,29 @@ async def test_a_link_leads_nowhere_else(scene: Scene) -> None:
     assert not target.exists()
 
 
+async def test_a_linked_folder_is_refused(scene: Scene) -> None:
+    """A repository's `.qwen` that is a link: nothing is made in the folder it leads to."""
+    folder = scene.folder()
+    target = scene.root / "somebody"
+    target.mkdir()
+    (folder / ".qwen").symlink_to(target)
+    client = await scene.start(folder)
+    with pytest.raises(RpcError) as refused:
+        await client.command(OPEN)
+    assert refused.value.kind == "env-unreadable"
+    assert "it is a link" in refused.value.message
+    assert list(target.iterdir()) == []
+
+
+async def test_the_file_that_it_comes_before_is_named(scene: Scene) -> None:
+    """A new `.qwen/.env` beside a `.env` ends the search earlier, and that is said."""
+    folder = scene.folder("ws", "OPENAI_API_KEY=x\n")
+    client = await scene.start(folder)
+    message = (await client.command(OPEN))["message"]
+    assert f"it now comes before {folder}/.env, which is no longer read" in message
+    assert "comes before" not in (await client.command(OPEN))["message"]
+
+
 async def test_a_linked_gitignore_is_left_alone(scene: Scene) -> None:
     """A repository's `.gitignore` that is a link to a file of the user's: nothing is written there."""
     folder = work_tree(scene)

@@ -70,6 +70,12 @@ def declared(name: str) -> Any:
     return converters.get_converter().unstructure(pytest_lsp.client_capabilities(name))
 
 
+def line_of(diagnostic: Any) -> int:
+    """The line a diagnostic is on."""
+    line: int = diagnostic["range"]["start"]["line"]
+    return line
+
+
 PROFILES = (
     Profile("VS Code", declared("visual-studio-code"), Manners("refuse")),
     Profile("Neovim 0.10", declared("neovim@0.10"), Manners("lie", echo_after=0.15)),
@@ -78,7 +84,7 @@ PROFILES = (
     Profile("Helix 25.01", HELIX, Manners("refuse", echo_after=0.02), asks=False),
     Profile("Kate", KATE, Manners("apply", takes_unasked=False), opens=None),
 )
-COLUMNS = ("Sign in", "Switch", "Chat in a document", "Stop")
+COLUMNS = ("Sign in", "Switch", "Chat in a document", "Stop", "`.env` diagnostics")
 
 
 @attrs.define(eq=False)
@@ -198,6 +204,20 @@ class User:
         assert entry["completed_at"] is None
         return "a code action"
 
+    async def env(self) -> str:
+        """What is wrong in a `.env` file stands on its line."""
+        path = Path(self.talk.keyed.removeprefix("file://")) / ".env"
+        buffer = self.editor.open(path)
+        self.editor.type(buffer, "DEBUG=1\n")
+        line = buffer.text.count("\n") - 1
+        await self.talk.client.notified(
+            "textDocument/publishDiagnostics",
+            lambda p: (
+                p["uri"] == buffer.uri and any(d["range"]["start"]["line"] == line for d in p["diagnostics"])
+            ),
+        )
+        return "on the line"
+
 
 @pytest.fixture
 async def provider() -> AsyncIterator[RunningProvider]:
@@ -213,7 +233,7 @@ async def cells_of(profile: Profile, root: Path, provider: RunningProvider) -> l
         talk = await set_out(root, client, provider, capabilities=profile.capabilities)
         user = User(profile, talk, Editor(client, profile.manners))
         client.on("window/showDocument", user.show)
-        cells = [await step() for step in (user.sign_in, user.switch, user.chat, user.stop)]
+        cells = [await step() for step in (user.sign_in, user.switch, user.chat, user.stop, user.env)]
         check_methods(client)
         return cells
 
@@ -233,7 +253,7 @@ def table(rows: list[tuple[str, list[str]]]) -> str:
 
 
 async def test_everything_works_in_every_editor(tmp_path: Path, provider: RunningProvider) -> None:
-    """Sign in, switch, chat and stop in each; the table is the one in the docs."""
+    """Sign in, switch, chat, stop and `.env` diagnostics in each; the table is the one in the docs."""
     rows = [(p.name, await cells_of(p, tmp_path / p.name.replace(" ", ""), provider)) for p in PROFILES]
     shown = table(rows)
     print(f"\n{shown}")  # noqa: T201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import attrs
@@ -75,6 +76,17 @@ async def refusal(folder: Path | None, *texts: str, given: Given | None = None) 
 async def test_a_message_without_context_is_sent_as_it_is(folder: Path) -> None:
     """Nothing is added to it, and the disk is not touched."""
     assert await sent(folder, "hello `@selection`", context_files=None) == ["hello `@selection`"]
+
+
+async def test_a_long_message_holds_nobody_up(folder: Path) -> None:
+    """While mentions are looked for in a megabyte, others have their turn every few milliseconds."""
+    looking = asyncio.ensure_future(sent(folder, "a `b` \\@selection\n" * 60_000))
+    turns = 0
+    while not looking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 20
+    assert len(looking.result()) == 1
 
 
 async def test_files_follow_the_text(folder: Path) -> None:

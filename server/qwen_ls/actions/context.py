@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,9 @@ async def attach(
     asked = [i for i, m in enumerate(messages) if m.role is Role.USER]
     if not asked:
         return tuple(messages)
-    mentions = {i: find_mentions(messages[i].content) for i in asked}
+    mentions = await asyncio.get_running_loop().run_in_executor(  # a long text takes a moment
+        None, lambda: {i: find_mentions(messages[i].content) for i in asked}
+    )
     unmentioned = asked[0] if lasting else asked[-1]
     said = {m.kind for i in asked for m in mentions[i]} if lasting else set()
     sent = list(messages)

@@ -293,7 +293,7 @@ async def test_another_model_than_asked_for_is_shown(
     await provider.configure(served_model="cheaper")
     done = await shell.run("chat", "hi", "--json", env=variables)
     assert done.code == 0
-    assert done.complaint == f"qwen-ls: cheaper answered, not {variables['OPENAI_MODEL']}"
+    assert done.complaint == f"qwen-ls: cheaper answered in place of {variables['OPENAI_MODEL']}"
     assert (done.json["model"], done.json["requestedModel"]) == ("cheaper", variables["OPENAI_MODEL"])
 
 

@@ -69,6 +69,13 @@ class Turn:
     stopped: bool = False
     over: bool = False
 
+    @property
+    def stand_in(self) -> str | None:
+        """What to tell where another model answered than the one asked for."""
+        if not self.model or self.model == self.requested_model:
+            return None
+        return f"{self.model} answered in place of {self.requested_model}"
+
     def stop(self) -> bool:
         """End the answer and keep what came; whether there was anything to end."""
         if self.over or self.stopped or (self.task is not None and self.task.done()):

@@ -195,12 +195,7 @@ class Conversation:
         return await chats.run(self.turn, editor, self)
 
     def _outcome(self) -> str | None:
-        turn = self.turn
-        if turn.stop_reason is StopReason.CANCELLED:
-            return "Stopped"
-        if turn.model and turn.requested_model and turn.model != turn.requested_model:
-            return f"{turn.model} answered in place of {turn.requested_model}"
-        return None
+        return "Stopped" if self.turn.stop_reason is StopReason.CANCELLED else self.turn.stand_in
 
 
 def given_by(context: contract.ChatContext | None) -> Given:

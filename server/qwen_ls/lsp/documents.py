@@ -302,8 +302,8 @@ def marks_of(turn: Turn, problem: Problem | None) -> list[str]:
         marks.append("stopped")
     if turn.stop_reason is StopReason.MAX_TOKENS:
         marks.append(CUT)
-    if turn.model and turn.requested_model and turn.model != turn.requested_model:
-        marks.append(f"{turn.model} answered in place of {turn.requested_model}")
+    if turn.stand_in is not None:
+        marks.append(turn.stand_in)
     return marks
 
 

@@ -107,8 +107,8 @@ def end(run: Run, turn: Turn) -> None:
     run.output.end_line()
     if run.options.as_json:
         run.output.json(whole(turn))
-    if turn.model and turn.model != turn.requested_model:
-        run.output.note(f"{turn.model} answered, not {turn.requested_model}")
+    if turn.stand_in is not None:
+        run.output.note(turn.stand_in)
     if turn.stop_reason in STOPPED:
         run.output.note(STOPPED[turn.stop_reason])
 

@@ -205,18 +205,21 @@ class User:
         return "a code action"
 
     async def env(self) -> str:
-        """What is wrong in a `.env` file stands on its line."""
-        path = Path(self.talk.keyed.removeprefix("file://")) / ".env"
-        buffer = self.editor.open(path)
-        self.editor.type(buffer, "DEBUG=1\n")
-        line = buffer.text.count("\n") - 1
-        await self.talk.client.notified(
-            "textDocument/publishDiagnostics",
-            lambda p: (
-                p["uri"] == buffer.uri and any(d["range"]["start"]["line"] == line for d in p["diagnostics"])
-            ),
+        """A finding in a `.env` file, and the action that answers it."""
+        path = Path(self.talk.empty.removeprefix("file://")) / ".env"
+        buffer = self.editor.write(path, "DEBUG=1\n# mine\n")
+        params = await self.talk.client.notified(
+            "textDocument/publishDiagnostics", lambda p: p["uri"] == buffer.uri and p["diagnostics"]
         )
-        return "on the line"
+        (found,) = params["diagnostics"]
+        (action,) = (await self.editor.actions(buffer, found["range"], [found])).values()
+        assert [d["code"] for d in action["diagnostics"]] == ["env.excluded"]
+        await self.editor.execute(action["command"])
+        await self.talk.client.notified("window/showMessage", lambda p: "DEBUG moved to" in p["message"])
+        assert (path.parent / ".qwen" / ".env").read_text() == "DEBUG=1\n"
+        where = {"# mine\n": "in the editor", "DEBUG=1\n# mine\n": "on the disk"}[buffer.text]
+        assert path.read_text() == ("# mine\n" if where == "on the disk" else "DEBUG=1\n# mine\n")
+        return f"on the line; changed {where}"
 
 
 @pytest.fixture
@@ -253,7 +256,7 @@ def table(rows: list[tuple[str, list[str]]]) -> str:
 
 
 async def test_everything_works_in_every_editor(tmp_path: Path, provider: RunningProvider) -> None:
-    """Sign in, switch, chat, stop and `.env` diagnostics in each; the table is the one in the docs."""
+    """Sign in, switch, chat, stop, `.env` files in each; the table is the one in the docs."""
     rows = [(p.name, await cells_of(p, tmp_path / p.name.replace(" ", ""), provider)) for p in PROFILES]
     shown = table(rows)
     print(f"\n{shown}")  # noqa: T201

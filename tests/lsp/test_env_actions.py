@@ -243,7 +243,8 @@ async def test_a_client_that_takes_no_edits(scene: Scene, behaviour: str) -> Non
         file.client.on(APPLY, lambda _: NEVER)
     result = await file.run(TO_FOLDER, 2)
     if not result["done"]:
-        await file.client.notified(SAID, lambda p: "it has left" in p["message"])
+        result = await file.client.notified(SAID, lambda p: "it has left" in p["message"])
+    assert "reload in the editor" in result["message"]
     assert (folder / ".env").read_bytes() == ("\ufeff" + without_key(text)).encode()
     assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600
     assert sorted(path.name for path in folder.iterdir()) == [".env"]

@@ -45,6 +45,9 @@ class Buffers(Protocol):
     def require_saved(self, file: str, text: str) -> None:
         """Raise Problem if the file is open with another text than the disk's."""
 
+    def is_open(self, file: str) -> bool:
+        """Whether the editor has a text of a file."""
+
     async def take_out(self, file: str, taken: Taken) -> bool:
         """Take lines out of an open text; False: it is not open, or the editor does not take edits.
 
@@ -190,7 +193,7 @@ async def move_to_keyring(
         message = f"{stored.message}. Its line is still in the file: {problem.message}"
         return Change(message, file, stored=stored)
     left = [name for name in BESIDE if name in effective(parse_env(taken.rest), ())]
-    words = [stored.message, f"it has left {file}" + (" once you save it" if unsaved else "")]
+    words = [stored.message, f"it has left {file}" + to_be_done(file, buffers, unsaved=unsaved)]
     if variable == OPENAI.key_variable and left:
         words.append(f"{' and '.join(left)} went along, and stands in the file as before")
     return Change("; ".join(words), file, unsaved, stored)
@@ -202,6 +205,13 @@ async def take_away(ports: Ports, file: str, text: str, taken: Taken, buffers: B
         return True
     await replace(ports, file, text, taken.rest)
     return False
+
+
+def to_be_done(file: str, buffers: Buffers, *, unsaved: bool) -> str:
+    """What the user still has to do with an open file, so that text and disk are the same again."""
+    if unsaved:
+        return " once you save it"
+    return ", which you have to reload in the editor" if buffers.is_open(file) else ""
 
 
 async def replace(ports: Ports, file: str, before: str | None, after: str) -> None:
@@ -231,8 +241,8 @@ async def move_file(ports: Ports, file: str, *, buffers: Buffers) -> Change:
     await replace(ports, target, there, joined(there or "", taken.lines))
     ignored = await is_kept_out(ports, target)
     unsaved = await take_away(ports, file, text, taken, buffers)
-    words = [f"{', '.join(dict.fromkeys(b.name for b in bindings))} moved to {target}"]
-    words += [f"save {file} to take them out of it"] if unsaved else []
+    names = ", ".join(dict.fromkeys(b.name for b in bindings))
+    words = [f"{names} moved to {target}, and left {file}" + to_be_done(file, buffers, unsaved=unsaved)]
     words += [] if ignored else ["git does not ignore it: add it to .gitignore"]
     return Change("; ".join(words), target, unsaved)
 

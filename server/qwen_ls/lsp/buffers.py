@@ -50,6 +50,10 @@ class OpenBuffers:
         if opened is not None and not is_same(opened.text, fold(text)):
             raise unsaved(file)
 
+    def is_open(self, file: str) -> bool:
+        """Whether the editor has a text of a file."""
+        return self.session.texts.at(file) is not None
+
     async def take_out(self, file: str, taken: Taken) -> bool:
         """Take lines out of an open text by an edit that holds no text; whether the editor did.
 
@@ -78,7 +82,10 @@ class OpenBuffers:
     def _takes_edits(self) -> bool:
         workspace = self.session.editor.capabilities.workspace
         edits = workspace.workspace_edit if workspace else None
-        return bool(workspace and workspace.apply_edit and edits and edits.document_changes)
+        if workspace is None or not workspace.apply_edit or edits is None:
+            return False
+        # Neovim declares what can be done to files alone, which only `documentChanges` can say.
+        return bool(edits.document_changes or edits.resource_operations)
 
     async def _edit(self, text: Text, taken: Taken) -> None:
         document = types.OptionalVersionedTextDocumentIdentifier(uri=text.uri, version=text.version)

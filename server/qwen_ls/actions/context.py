@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import attrs
@@ -22,6 +23,7 @@ from qwen_ls.core.context import (
 )
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.mentions import Lines, Mention, MentionKind, find_mentions
+from qwen_ls.core.secret_files import check_text, holds_secrets, withheld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -137,6 +139,7 @@ class Gather:
         text = await texts.text_of(located.real) if texts is not None else None
         if text is None:
             text = await self.ports.context_files.read(located, whole=lines is None)
+        check_text(text, located.shown)
         return check_size(text if lines is None else cut(text, lines, located.shown), located.shown)
 
     async def _selection(self) -> Block:
@@ -153,12 +156,13 @@ class Gather:
             located = await self.ports.context_files.locate(self.place.folder, selection.path)
             return located.shown, await self._text(located, selection.lines)
         shown = selection.path
-        if not SCHEME.match(
-            selection.path
-        ):  # its text came from the editor, but a file with secrets stays one
+        # The editor gave its text, but a file with secrets stays one.
+        if not SCHEME.match(selection.path):
             locate = self.ports.context_files.locate
             shown = (await locate(self.place.folder, selection.path, inside=False)).shown
-        return shown, check_size(selection.text, shown)
+        elif holds_secrets(PurePosixPath(SCHEME.sub("/", selection.path))):
+            raise withheld(shown)
+        return shown, check_size(check_text(selection.text, shown), shown)
 
     async def _diagnostics(self) -> Block:
         if not self.seen.diagnostics:

@@ -16,7 +16,7 @@ import attrs
 from qwen_ls.adapters.files import read_regular
 from qwen_ls.core.context import MAX_FILE, MOST_LISTED, Listed, Located, file_too_large
 from qwen_ls.core.errors import Kind, Problem, one_line
-from qwen_ls.core.secret_files import begins_as_private_key, holds_secrets
+from qwen_ls.core.secret_files import check_text, holds_secrets, withheld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,8 +74,7 @@ class WorkspaceFiles:
             what = f"{shown} is not attached: it lies outside the workspace folder"
             raise refused(what, f"Only files below {root} can be mentioned")
         if holds_secrets(real) or holds_secrets(given) or self._is_private(real):
-            what = f"{shown} is not attached: files of this name hold keys or passwords"
-            raise refused(what, "Copy what the question is about into the message, without its secrets")
+            raise withheld(shown)
         return Located(real.relative_to(root).as_posix() if root and is_inside else str(real), str(real))
 
     def _is_private(self, real: Path) -> bool:
@@ -121,15 +120,13 @@ def read_text(located: Located, limit: int) -> str:
         )
     if len(data) > limit:
         raise file_too_large(shown)
-    if begins_as_private_key(data):
-        raise refused(f"{shown} is not attached: it is a private key", remedy)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise binary(shown, remedy) from None
     if b"\0" in data[:BINARY_HEAD]:
         raise binary(shown, remedy)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return check_text(text.replace("\r\n", "\n").replace("\r", "\n"), shown)
 
 
 async def in_time(work: Callable[[], Result], path: str) -> Result:

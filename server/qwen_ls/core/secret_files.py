@@ -8,6 +8,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from qwen_ls.core.errors import Kind, Problem, one_line
+
 if TYPE_CHECKING:
     from pathlib import PurePath
 
@@ -30,6 +32,7 @@ IN_FOLDERS = (
 )
 
 EXCEPTIONS = ("*.pub", "known_hosts")  # public by nature, also where they lie
+BEGINNING = 1024  # characters; a first line that says something is shorter
 PRIVATE_KEY = b"-----BEGIN "  # RFC 7468 section 2: how a key in text begins
 
 
@@ -50,3 +53,16 @@ def begins_as_private_key(data: bytes) -> bool:
     """Whether a file's first line says that it is a private key, whatever its name."""
     first = data.lstrip().partition(b"\n")[0]
     return first.startswith(PRIVATE_KEY) and b"PRIVATE KEY" in first
+
+
+def withheld(shown: str, why: str = "files of this name hold keys or passwords") -> Problem:
+    """Why a file with secrets does not go along."""
+    remedy = "Copy what the question is about into the message, without its secrets"
+    return Problem(Kind.NOT_SUPPORTED, f"{one_line(shown)} is not attached: {why}", remedy=remedy)
+
+
+def check_text(text: str, shown: str) -> str:
+    """A file's text. Raises Problem for a private key."""
+    if begins_as_private_key(text[:BEGINNING].encode("utf-8", "replace")):
+        raise withheld(shown, "it is a private key")
+    return text

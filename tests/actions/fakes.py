@@ -210,8 +210,6 @@ class Somebody:
     text: str = ""
     notes: list[str] = attrs.field(factory=list)
 
-    keeps_keys = False
-
     async def show_page(self, login_id: str, url: str) -> bool:
         """See the page."""
         self.shown.append(f"{login_id} {url}")

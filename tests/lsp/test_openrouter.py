@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lsp.handing_over import KEEPS_SECRETS
 from provider import running_provider
 from wire import RpcError, environment, server
 
@@ -215,3 +216,17 @@ async def test_a_redirect_of_an_undeclared_client_is_not_used(client: Client) ->
     await client.command("qwen.auth.cancel")
     with pytest.raises(RpcError, match="cancelled"):
         raise RpcError((await login)["error"])
+
+
+async def test_a_client_that_keeps_keys_never_has_this_one(tmp_path: Path, provider: RunningProvider) -> None:
+    """The key comes to the server alone, so without a keyring it is kept for the session, and so said."""
+    env = environment(tmp_path / "home", QWEN_LS_OPENROUTER_BASE_URL=provider.base_url)
+    async with server(env) as client:
+        await client.initialize(tmp_path, capabilities=KEEPS_SECRETS)
+        browser = Browser(client)
+        _, login = client.begin("qwen/auth/login", METHOD)
+        await browser.visit(await browser.page())
+        message = (await login)["result"]["message"]
+        (stored,) = (await client.command("qwen.keys.list"))["keys"]
+    assert stored["keptIn"] == "session"
+    assert "until this session ends" in message

@@ -9,6 +9,11 @@ export function currentFolder(): vscode.WorkspaceFolder | undefined {
   return ofActive ?? (folders.length === 1 ? folders[0] : undefined);
 }
 
+/** The folder whose status is shown: the one that is meant, else the first. */
+export function shownFolder(): vscode.WorkspaceFolder | undefined {
+  return currentFolder() ?? vscode.workspace.workspaceFolders?.[0];
+}
+
 /** A place for a command: `uri` is undefined where no folder is open, or the user means none. */
 export interface Where {
   readonly uri: string | undefined;

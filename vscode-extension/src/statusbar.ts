@@ -2,7 +2,7 @@
 import * as vscode from "vscode";
 import type { Status } from "./contract.gen.ts";
 import type { Core } from "./core.ts";
-import { currentFolder } from "./folders.ts";
+import { shownFolder } from "./folders.ts";
 
 const STATES = {
   starting: { icon: "$(sync~spin)", text: "starting", command: "qwenLs.showOutput" },
@@ -73,7 +73,7 @@ const METHODS: Record<string, string> = { "qwen-oauth": "Qwen account", "api-key
 /** The folder's name, where there are several. */
 function folderName(): string | undefined {
   const several = (vscode.workspace.workspaceFolders?.length ?? 0) > 1;
-  return several ? currentFolder()?.name : undefined;
+  return several ? shownFolder()?.name : undefined;
 }
 
 /** Method, model and folder, as far as there are any. */

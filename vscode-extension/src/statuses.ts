@@ -2,7 +2,7 @@
 import * as vscode from "vscode";
 import type { Status } from "./contract.gen.ts";
 import type { Server, Statuses } from "./core.ts";
-import { currentFolder } from "./folders.ts";
+import { shownFolder } from "./folders.ts";
 
 /** Fits `Statuses`. What a server told is forgotten with it. */
 export class ToldStatuses implements Statuses, vscode.Disposable {
@@ -28,16 +28,12 @@ export class ToldStatuses implements Statuses, vscode.Disposable {
   }
 
   of(uri: vscode.Uri | undefined): Status | undefined {
-    const folder = uri === undefined ? currentFolder() : vscode.workspace.getWorkspaceFolder(uri);
-    return this.#told.get(folder?.uri.toString()) ?? this.#told.get(undefined) ?? this.#only();
+    const folder = uri === undefined ? shownFolder() : vscode.workspace.getWorkspaceFolder(uri);
+    return this.#told.get(folder?.uri.toString()) ?? this.#told.get(undefined);
   }
 
   all(): Status[] {
     return [...this.#told.values()];
-  }
-
-  #only(): Status | undefined {
-    return this.#told.size === 1 ? this.all()[0] : undefined;
   }
 
   dispose(): void {

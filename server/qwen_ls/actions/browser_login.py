@@ -91,7 +91,7 @@ async def sign_in_by_browser(
     key = await obtain_key(ports, begun, show, redirects)
     server = ports.code_server
     new = NewKey(key, TARGETS.get(begun.target), OPENROUTER, server.chat_base_url)
-    stored = await set_key(ports, begun.place, new, client_keeps=begun.human.keeps_keys)
+    stored = await set_key(ports, begun.place, new, client_keeps=False)  # no client ever sees this key
     await remember(ports, begun.place, API_KEY, begun.target)
     return stored
 

@@ -268,10 +268,6 @@ class Human(Protocol):
     async def show_code(self, login_id: str, method: str, authorization: DeviceAuthorization) -> bool:
         """Show a device code and open the page; False when the user wants to stop."""
 
-    @property
-    def keeps_keys(self) -> bool:
-        """Whether this side can keep a key where there is no keyring."""
-
     async def show_page(self, login_id: str, url: str) -> bool:
         """Open a sign-in page; False when the user wants to stop."""
 

@@ -142,11 +142,6 @@ class Editor:
         question = f"To sign in, open {complete} and enter the code {code}"
         return await self.offer(complete, question, authorization.expires_in)
 
-    @property
-    def keeps_keys(self) -> bool:
-        """Whether the client can keep a key where there is no keyring."""
-        return self.ours.secret_store
-
     async def show_page(self, login_id: str, url: str) -> bool:
         """Open a sign-in page: by the client, else as a question; False to stop."""
         progress = self.logins.get(login_id)

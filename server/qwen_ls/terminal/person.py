@@ -42,11 +42,6 @@ class Person:
         )
         return True
 
-    @property
-    def keeps_keys(self) -> bool:
-        """A terminal keeps nothing."""
-        return False
-
     async def show_page(self, login_id: str, url: str) -> bool:  # noqa: ARG002 - the port's
         """Show where to go; a terminal starts no browser."""
         self.output.ask(f"Open {url}\nWaiting for the browser to come back, at most 5 min; Ctrl-C cancels.\n")

@@ -163,6 +163,7 @@ async def test_move_to_the_keyring_of_the_user(scene: Scene) -> None:
     stored = result["stored"]
     assert (stored["target"], stored["model"]) == ("user", "model-of-the-file")
     assert "OPENAI_BASE_URL and QWEN_MODEL went along" in result["message"]
+    assert "it is not in force: " in result["message"]  # the file's URL on this machine needs no key
     client = await scene.start(other)
     await chat(client)
     assert scene.requests("chat")[-1]["authorization"] == f"Bearer {KEY}"
@@ -269,6 +270,20 @@ async def test_a_user_who_types_meanwhile_loses_nothing(scene: Scene) -> None:
     assert file.text == text + "# typed\n"
 
 
+async def test_an_editor_that_tells_late(scene: Scene) -> None:
+    """Emacs tells of a change when it is idle: after the command's answer, with what was typed since."""
+    folder = scene.folder()
+    text = pair(scene)
+    file = await opened(scene, folder / ".env", text)
+    file.client.on(APPLY, lambda _: {"applied": True})
+    result = await file.run(TO_FOLDER, 2)
+    assert result["done"] is False
+    file.change(without_key(text) + "# typed\n")
+    said_last = await file.client.notified(SAID, lambda p: "stored for" in p["message"])
+    assert "once you save it" in said_last["message"]
+    assert (folder / ".env").read_text() == text
+
+
 async def test_a_link_and_a_name_that_is_no_key_are_refused(scene: Scene) -> None:
     """Nothing outside is changed by way of a link, and nothing that is no key is stored."""
     folder = scene.folder()
@@ -324,6 +339,22 @@ async def test_moving_joins_what_is_there_but_overwrites_nothing(scene: Scene) -
     await file.run(MOVE, 0)
     assert (folder / ".qwen" / ".env").read_text() == f"OPENAI_MODEL=theirs\nOPENAI_API_KEY={KEY}\n"
     assert file.text == ""
+
+
+async def test_moving_while_the_user_types_loses_nothing(scene: Scene) -> None:
+    """The lines stand in both files then, and that is said."""
+    folder = scene.folder()
+    file = await opened(scene, folder / ".env", "DEBUG=1\nOTHER=1\n")
+
+    def type_first(_: Any) -> Any:
+        file.change("DEBUG=1\nOTHER=1\n# typed\n")
+        return {"applied": False}
+
+    file.client.on(APPLY, type_first)
+    result = await file.run(MOVE, 0)
+    assert "and in " in result["message"]
+    assert (folder / ".qwen" / ".env").read_text() == "DEBUG=1\n"
+    assert (folder / ".env").read_text() == "DEBUG=1\nOTHER=1\n"
 
 
 async def test_moving_through_a_link_is_refused(scene: Scene) -> None:

@@ -195,7 +195,7 @@ async def move_to_keyring(
     left = [name for name in BESIDE if name in effective(parse_env(taken.rest), ())]
     words = [stored.message, f"it has left {file}" + to_be_done(file, buffers, unsaved=unsaved)]
     if variable == OPENAI.key_variable and left:
-        words.append(f"{' and '.join(left)} went along, and stands in the file as before")
+        words.append(f"{' and '.join(left)} went along; the file has it as before")
     return Change("; ".join(words), file, unsaved, stored)
 
 
@@ -240,8 +240,11 @@ async def move_file(ports: Ports, file: str, *, buffers: Buffers) -> Change:
     taken = take_out(text, bindings)
     await replace(ports, target, there, joined(there or "", taken.lines))
     ignored = await is_kept_out(ports, target)
-    unsaved = await take_away(ports, file, text, taken, buffers)
     names = ", ".join(dict.fromkeys(b.name for b in bindings))
+    try:
+        unsaved = await take_away(ports, file, text, taken, buffers)
+    except Problem as problem:
+        return Change(f"{names} stand in {target} now, and in {file} still: {problem.message}", target)
     words = [f"{names} moved to {target}, and left {file}" + to_be_done(file, buffers, unsaved=unsaved)]
     words += [] if ignored else ["git does not ignore it: add it to .gitignore"]
     return Change("; ".join(words), target, unsaved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from errno import EEXIST, EFBIG, EILSEQ, ELOOP, EPERM
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from qwen_ls.adapters.env_files import DEADLINE
 from qwen_ls.adapters.env_template import ignore
 from qwen_ls.adapters.files import ON_WINDOWS, read_regular, replace_private
 from qwen_ls.adapters.qwen_cache import in_thread
@@ -29,8 +31,14 @@ class EnvDisk:
     uid: int | None = attrs.field(factory=getattr(os, "getuid", lambda: None))
 
     async def inspect(self, file: str, searches: Sequence[Sequence[PurePath]]) -> OnDisk:
-        """A file's permission bits, and its place in each list of candidates."""
-        return await in_thread(partial(self._inspect, file, searches))
+        """A file's permission bits, and its place in each list of candidates.
+
+        A disk that does not answer within 2 s has nothing to say.
+        """
+        work = asyncio.get_running_loop().run_in_executor(None, self._inspect, file, searches)
+        # Not wait_for: before Python 3.12 it loses a cancel that comes together with the result.
+        done, _ = await asyncio.wait({work}, timeout=DEADLINE)
+        return work.result() if done else OnDisk(None, (None,) * len(searches))
 
     async def read(self, file: str) -> str | None:
         """The text of a file that may be changed, byte order mark and line ends included; None: no file.

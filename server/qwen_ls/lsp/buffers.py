@@ -18,20 +18,23 @@ if TYPE_CHECKING:
     from qwen_ls.lsp.texts import Text
 
 EDIT_TIMEOUT = 2.0  # seconds for the editor to answer
-ECHO_TIMEOUT = 1.0  # seconds after that for the change to come back
+ECHO_TIMEOUT = 6.0  # seconds for the change to come back from an editor that says it has made it:
+# Emacs reports it when it is idle, and not while it waits for a command
+SETTLE = 0.5  # seconds for that from one that says otherwise
 
 
 @attrs.define(eq=False)
 class Echo:
-    """Waits for a text to read as it should. Fits Watcher."""
+    """Waits for lines to be gone from a text, whatever else has been typed. Fits Watcher."""
 
-    text: Text
-    wanted: str
+    taken: Taken
     came: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     def changed(self, before: str, after: str) -> None:
         """The text has changed."""
-        if before != after and is_same(after, self.wanted):
+        lines = set(after.split("\n"))
+        is_gone = not any(line in lines for line in fold(self.taken.lines).split("\n") if line)
+        if before != after and (is_gone or is_same(after, fold(self.taken.rest))):
             self.came.set()
 
     def closed(self) -> None:
@@ -63,13 +66,13 @@ class OpenBuffers:
         text = self.session.texts.at(file)
         if text is None or not self._takes_edits():
             return False
-        echo = Echo(text, fold(taken.rest))
+        echo = Echo(taken)
         text.watchers.append(echo)
         before = text.text
         waiting = asyncio.ensure_future(echo.came.wait())
         try:
-            await self._edit(text, taken)
-            await asyncio.wait({waiting}, timeout=ECHO_TIMEOUT)
+            patience = ECHO_TIMEOUT if await self._edit(text, taken) else SETTLE
+            await asyncio.wait({waiting}, timeout=patience)
         finally:
             waiting.cancel()
             text.watchers.remove(echo)
@@ -87,15 +90,16 @@ class OpenBuffers:
         # Neovim declares what can be done to files alone, which only `documentChanges` can say.
         return bool(edits.document_changes or edits.resource_operations)
 
-    async def _edit(self, text: Text, taken: Taken) -> None:
+    async def _edit(self, text: Text, taken: Taken) -> bool:
         document = types.OptionalVersionedTextDocumentIdentifier(uri=text.uri, version=text.version)
         edits = [types.TextEdit(lines_of(text, first, end), "") for first, end in taken.spans]
         edit = types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(document, list(edits))])
         params = types.ApplyWorkspaceEditParams(edit=edit, label="Qwen: move to another place")
         try:
-            await self.session.editor.protocol.ask(types.WORKSPACE_APPLY_EDIT, params, EDIT_TIMEOUT)
+            answer = await self.session.editor.protocol.ask(types.WORKSPACE_APPLY_EDIT, params, EDIT_TIMEOUT)
         except NoAnswer:
-            return
+            return False
+        return isinstance(answer, dict) and answer.get("applied") is True
 
 
 def lines_of(text: Text, first: int, end: int) -> types.Range:

@@ -122,14 +122,15 @@ async def env_move_to_keyring(
             buffers=OpenBuffers(session),
             ask=session.editor.consent,
         )
-        stored = change.stored
+        stored, status = change.stored, await session.status(place)
+        used = status.source.kind == "keyring" if status.source is not None else False
         return contract.EnvResult(
-            change.message,
+            change.message if used else f"{change.message}; it is not in force: {status.message}",
             file=change.file,
             unsaved=change.unsaved,
             checked=stored.checked if stored else None,
             stored=payloads.stored_key(stored.entry, active=False) if stored else None,
-            status=await session.status(place),
+            status=status,
         )
 
     return await in_time(session, work())

@@ -106,6 +106,14 @@ def test_text_before_the_first_heading_is_the_users() -> None:
     assert document.last.heading is None
 
 
+@pytest.mark.parametrize("dashes", ["-->", "--->", "---->", "--!>"])
+def test_a_mark_stays_a_comment(dashes: str) -> None:
+    """A provider's words in it do not get out of it, where a preview would fetch what they name."""
+    mark = write_mark(f"Refused: {dashes}![x](https://e.example/)")
+    assert mark.startswith("<!-- ")
+    assert mark.find("--", len("<!--")) == len(mark) - len("-->")
+
+
 def test_marks_are_no_part_of_an_answer() -> None:
     """What we remark about an answer is kept apart from it, and read as a mark."""
     text = f"### assistant\n\nHalf of it\n\n{write_mark('stopped -- now -->')}\n"

@@ -185,8 +185,8 @@ def write_content(message: Message) -> str:
 
 
 def write_mark(text: str) -> str:
-    """A remark of ours, on a line of its own."""
-    return f"{MARK_START}{one_line(text, 2000).replace('--', '- -')} -->"
+    """A remark of ours, on a line of its own; nothing in it ends the comment that hides it."""
+    return f"{MARK_START}{re.sub('-(?=-)', '- ', one_line(text, 2000))} -->"
 
 
 def answer_position(text: str) -> int:

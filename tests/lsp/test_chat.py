@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 import pytest_asyncio
+from lsprotocol import types
 
+from actions.fakes import ports_of
 from lsp.talk import COMMAND, MODEL, TWIN, Talk, now, said, talking, unique
 from provider import running_provider
+from qwen_ls import contract
 from qwen_ls.actions.chat import Turn
 from qwen_ls.actions.ports import Place
 from qwen_ls.core.chat import Delta
-from qwen_ls.lsp.chat import Deltas
+from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.lsp.chat import Conversation, Deltas
+from qwen_ls.lsp.editor import Editor
+from qwen_ls.lsp.session import Session, World
 from wire import RpcError
 
 if TYPE_CHECKING:
@@ -114,7 +121,8 @@ class Recorder:
 
     def notify(self, _method: str, params: Any) -> None:
         """Keep the text."""
-        self.texts.append(params.value.get("text", "end"))
+        said = isinstance(params, types.ShowMessageParams)
+        self.texts.append(params.message if said else params.value.get("text", "end"))
 
 
 async def test_first_delta_at_once() -> None:
@@ -141,6 +149,34 @@ async def test_deltas_that_trickle() -> None:
     assert len(recorder.texts) <= most
     deltas.end(Turn("turn", "conversation", (), Place(None)), None)
     assert "".join(recorder.texts) == "".join(f"{number} " for number in range(3000)) + "end"
+
+
+class Broken:
+    """Env files of a server with a mistake in it."""
+
+    async def find(self, _folder: object, _excluded: object) -> Any:
+        """The mistake."""
+        raise ZeroDivisionError("a text that nobody is shown")
+
+
+async def test_a_mistake_of_our_own_is_told() -> None:
+    """An answer that nobody waits for ends with what went wrong, in its document and as a message."""
+    recorder: Any = Recorder()
+    ports: Any = ports_of(env_files=Broken())
+    editor = Editor(recorder, types.ClientCapabilities(), contract.ClientCapabilities())
+    handover: Any = None
+    session = Session(editor, contract.InitializationOptions(), list, lambda _: ports, handover)
+    world = World.over(ports)
+    turn = world.chats.begin(Place(None), "hello", None, None)
+    told: list[Problem | None] = []
+    outlet: Any = SimpleNamespace(end=lambda _turn, problem: told.append(problem))
+    with pytest.raises(Problem) as failed:
+        await Conversation(session, world, turn, outlet).run(None, tell=True)
+    assert failed.value.kind is Kind.INTERNAL
+    assert told == [failed.value]
+    assert recorder.texts == [failed.value.message]
+    assert "nobody" not in failed.value.message
+    assert world.chats.turns == {}
 
 
 async def test_whole_answer(talk: Talk) -> None:

@@ -17,6 +17,7 @@ from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.slash import CLEAR, last_command, without_commands
 from qwen_ls.lsp.decode import invalid
 from qwen_ls.lsp.folders import path_of
+from qwen_ls.lsp.rpc import mistake
 from qwen_ls.lsp.slash import run as run_slash
 
 if TYPE_CHECKING:
@@ -139,6 +140,9 @@ class Conversation:
             uncancel(self.turn.task)
             self.turn.stop_reason = StopReason.CANCELLED
             return self.turn
+        except Exception as error:  # noqa: BLE001 - an answer that nobody waits for would end without a word
+            problem = mistake(error)
+            raise problem from None
         finally:
             self.turn.over = True
             self.world.chats.turns.pop(self.turn.id, None)

@@ -82,13 +82,18 @@ def to_reply_error(error: BaseException) -> types.ResponseError:
     if isinstance(error, JsonRpcException) and error.code in PASSED_ON:
         known = isinstance(error.data, dict) and "kind" in error.data
         return types.ResponseError(error.code, error.message, error.data if known else None)
+    problem = mistake(error)
+    return types.ResponseError(REQUEST_FAILED, problem.message, to_wire(error_data(problem)))
+
+
+def mistake(error: BaseException) -> Problem:
+    """What is told of an exception that nobody has foreseen: its type and its place, no value."""
     log.error("internal error: %s at %s", type(error).__name__, place_of(error))
-    problem = Problem(
+    return Problem(
         Kind.INTERNAL,
         f"qwen-ls made a mistake: {type(error).__name__} at {place_of(error)}",
         remedy="Please report it with the output of qwen.doctor",
     )
-    return types.ResponseError(REQUEST_FAILED, problem.message, to_wire(error_data(problem)))
 
 
 def place_of(error: BaseException) -> str:

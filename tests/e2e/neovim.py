@@ -144,7 +144,8 @@ class Neovim:
         """The process id of the language server that runs."""
         pid: int = await self.lua(
             "for _, p in ipairs(vim.api.nvim_get_proc_children(vim.fn.getpid())) do"
-            "  if vim.api.nvim_get_proc(p).name:find('python') then return p end end"
+            "  local name = vim.api.nvim_get_proc(p).name"
+            "  if name:find('python') or name:find('qwen') then return p end end"
         )
         return pid
 

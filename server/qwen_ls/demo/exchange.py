@@ -140,7 +140,7 @@ class Exchange:
         await self._write(body)
 
     async def _send_events(self, events: Iterator[Event], pace: float) -> None:
-        sent, checked = 0, -1
+        sent, checked, began = 0, -1, time.monotonic()
         try:
             for event in events:
                 if sent > checked:
@@ -150,7 +150,8 @@ class Exchange:
                     continue
                 if event.is_token:
                     # Waits even for no time at all, or a fast stream would hide that its reader left.
-                    await asyncio.sleep(pace if sent else 0)
+                    # A token that is late makes none of the next ones late: the pace holds on the whole.
+                    await asyncio.sleep(max(0.0, began + sent * pace - time.monotonic()))
                     sent += 1
                     self._log.update(self._entry, tokens=sent)
                 await self._write_event(event.text)

@@ -7,16 +7,17 @@ local M = {}
 ---@type string[] The models that were listed last, for completion.
 M.models = {}
 
+--- Milliseconds without an edit after which folds are computed again.
+local QUIET_MS = 500
+
 ---@class (exact) qwen_ls.Fold
 ---@field method string
 ---@field expr string
 
----@type table<integer, string> The turn that is written into a buffer.
-local turns = {}
----@type table<string, true> Turns that ended before their command was answered.
-local ended = {}
 ---@type table<integer, qwen_ls.Fold> How windows folded before an answer began.
 local folds = {}
+---@type uv.uv_timer_t?
+local quiet
 
 ---@param bufnr integer
 ---@return string
@@ -43,13 +44,18 @@ local function pause_folds(bufnr)
 end
 
 local function resume_folds()
-  if next(turns) then return end
   for win, fold in pairs(folds) do
     if vim.api.nvim_win_is_valid(win) and vim.wo[win].foldmethod == 'manual' then
       vim.wo[win].foldexpr, vim.wo[win].foldmethod = fold.expr, fold.method
     end
   end
   folds = {}
+end
+
+--- Compute folds again once nothing has come for a while.
+local function resume_soon()
+  quiet = quiet or assert(vim.uv.new_timer())
+  quiet:start(QUIET_MS, 0, vim.schedule_wrap(resume_folds))
 end
 
 --- The buffers that an edit changes.
@@ -100,51 +106,24 @@ function M.on_apply_edit(err, params, ctx, cfg)
   local bufnrs = buffers_of(params.edit)
   local follow = followers(bufnrs)
   for _, bufnr in ipairs(bufnrs) do
-    if turns[bufnr] then pause_folds(bufnr) end
+    pause_folds(bufnr)
   end
+  params.label = nil -- it would be printed, sixteen times a second
   local result = vim.lsp.handlers['workspace/applyEdit'](err, params, ctx, cfg)
   flush(ctx.client_id, bufnrs)
   for _, win in ipairs(follow) do
     local last = vim.api.nvim_buf_line_count(vim.api.nvim_win_get_buf(win))
     vim.api.nvim_win_set_cursor(win, { last, 0 })
   end
+  if next(folds) then resume_soon() end
   return result
-end
-
---- The end of a turn.
----@param value qwen.ChatEnd
-function M.on_end(value)
-  local known = false
-  for bufnr, turn in pairs(turns) do
-    if turn == value.turnId then
-      turns[bufnr] = nil
-      known = true
-    end
-  end
-  if not known then ended[value.turnId] = true end
-  resume_folds()
-end
-
---- The server has ended, and every turn with it.
-function M.on_exit()
-  turns, ended = {}, {}
-  resume_folds()
 end
 
 -- --- documents ----------------------------------------------------------------------------------
 
 --- Send the last message of a chat document.
 ---@param bufnr integer
-local function send(bufnr)
-  client.command(bufnr, 'qwen.chat.send', { document = uri_of(bufnr) }, function(result)
-    if not result.turnId then return end
-    if ended[result.turnId] then
-      ended[result.turnId] = nil
-      return
-    end
-    turns[bufnr] = result.turnId
-  end)
-end
+local function send(bufnr) client.command(bufnr, 'qwen.chat.send', { document = uri_of(bufnr) }) end
 
 --- Put text at the end of a document, as if it were typed there.
 ---@param bufnr integer
@@ -246,11 +225,10 @@ function M.send(call)
   send(call.bufnr)
 end
 
---- `:Qwen stop`: the answer in this document, else every one that is written.
+--- `:Qwen stop`: the answer in this document, elsewhere every one that is written.
 ---@param call qwen_ls.Call
 function M.stop(call)
-  local bufnrs = is_chat(call.bufnr) and { call.bufnr } or vim.tbl_keys(turns)
-  if #bufnrs == 0 then return client.say('No answer is being written') end
+  local bufnrs = is_chat(call.bufnr) and { call.bufnr } or vim.tbl_filter(is_chat, vim.api.nvim_list_bufs())
   for _, bufnr in ipairs(bufnrs) do
     client.command(bufnr, 'qwen.chat.cancel', { document = uri_of(bufnr) })
   end

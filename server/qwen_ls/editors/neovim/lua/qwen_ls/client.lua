@@ -221,7 +221,6 @@ end
 function M.on_exit(code, signal, id)
   M.statuses, M.progress, waiting = {}, nil, {}
   require('qwen_ls.auth').close()
-  if package.loaded['qwen_ls.chat'] then require('qwen_ls.chat').on_exit() end
   vim.cmd.redrawstatus({ bang = true })
   if leaving[id] or vim.v.exiting ~= vim.NIL then return end
   local how = signal ~= 0 and ('signal %d'):format(signal) or ('exit code %d'):format(code)
@@ -296,7 +295,6 @@ vim.api.nvim_create_autocmd('LspProgress', {
     local value = event.data.params.value
     local begun = value.kind == 'begin' or value.kind == 'report'
     M.progress = begun and (value.message or value.title) or nil
-    if value.kind == 'end' and value.turnId then require('qwen_ls.chat').on_end(value) end
     vim.cmd.redrawstatus({ bang = true })
   end,
 })

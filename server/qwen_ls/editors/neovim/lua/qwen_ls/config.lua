@@ -12,8 +12,9 @@ local MARKERS = { '.git', '.hg', '.jj', '.qwen' }
 ---@field settings? table<string, any> User settings, as in the file of the same; they win over it.
 ---@field keys? { send?: string|false, stop?: string|false } Maps of chat documents; false: none.
 
+-- Not <C-c>: while an answer is written it would mostly be an interrupt of Neovim itself.
 ---@type qwen_ls.Opts
-M.opts = { attach_all = false, settings = {}, keys = { send = '<CR>', stop = '<C-c>' } }
+M.opts = { attach_all = false, settings = {}, keys = { send = '<CR>', stop = '<C-x>' } }
 
 --- The program beside this plugin in the same installation, else the one in PATH.
 ---@return string

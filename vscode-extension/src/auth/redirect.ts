@@ -16,11 +16,12 @@ export function registerRedirect(core: Core): vscode.Disposable {
 }
 
 /**
- * Where the browser shall come back to, as it is called from outside; undefined where VS Code's own address has a
- * query (in a browser): the server puts its state at the end of the path, and uses a redirect of its own instead.
+ * Where the browser shall come back to, as it is called from outside. The server puts its state at the end, which has
+ * to be the end of our path: in a browser's VS Code that is the last value of a query. Undefined where it is not; the
+ * server listens on loopback then.
  */
 export async function redirectUri(core: Core): Promise<string | undefined> {
   const inner = vscode.Uri.from({ scheme: vscode.env.uriScheme, authority: core.context.extension.id, path: PATH });
-  const outer = await vscode.env.asExternalUri(inner);
-  return outer.query === "" ? outer.toString(true) : undefined;
+  const outer = (await vscode.env.asExternalUri(inner)).toString(true);
+  return outer.endsWith(PATH) || outer.endsWith(encodeURIComponent(PATH)) ? outer : undefined;
 }

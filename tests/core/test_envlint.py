@@ -190,6 +190,7 @@ def test_the_open_text_counts_and_not_the_disk() -> None:
     assert shown.facts.environment.get("OPENAI_MODEL") is None
 
 
+PLAIN_KEY = "nothing-in-it-tells-a-key-9876"
 VALUES = st.sampled_from([KEY, f'"{KEY}"', f"'{KEY}'", f"{KEY} # c", f'"{KEY}', f"{KEY}#x", f"$({KEY})"])
 LINES = st.builds(
     "{}{}{}".format,
@@ -206,7 +207,7 @@ LINES = st.builds(
 def test_no_key_is_ever_said(lines: list[str], mode: int | None, process: bool) -> None:  # noqa: FBT001 - drawn
     """Whatever stands where, no finding, hover, completion or action has the key in it."""
     text = "\n".join(lines)
-    variables = {"OPENAI_API_KEY": OWN_KEY} if process else {}
+    variables = dict.fromkeys(KEY_VARIABLES, PLAIN_KEY) if process else {}
     shown = view(text, mode=mode, process=variables, git=GitState(tracked=False, ignored=False))
     said = [f.message for f in lint(shown)]
     for number, line in enumerate(lines, 1):
@@ -216,7 +217,7 @@ def test_no_key_is_ever_said(lines: list[str], mode: int | None, process: bool) 
         said += [repr(fix) for fix in fixes(shown, number, number)]
     everything = "\n".join(said).lower()
     assert KEY not in everything
-    assert OWN_KEY not in everything
+    assert PLAIN_KEY not in everything
     assert repr(shown.file).count(KEY) == 0
 
 

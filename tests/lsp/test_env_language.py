@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from scene import Scene
 
-KEY, OWN = f"sk-{canary('test_env_language: file')}", f"sk-{canary('test_env_language: process')}"
+KEY, OWN = f"sk-{canary('test_env_language: file')}", canary("test_env_language: process")
 LINE = f"OPENAI_API_KEY={KEY}\n"
 URL = "https://llm.example/v1"
 
@@ -386,7 +386,7 @@ async def test_no_key_comes_out(scene: Scene) -> None:
     folder = scene.folder()
     text = (
         f"DEBUG=1\n{LINE}OPENAI_BASE_URL=http://llm.example/v1\n{KEY}\nDEEPSEEK_API_KEY='{KEY}\n"
-        f"OPENAI_API_KEY: {KEY}\nexport MODELSCOPE_API_KEY={KEY}#x\n"
+        f"OPENAI_API_KEY: {KEY}\nexport MODELSCOPE_API_KEY={KEY}#x\nDASHSCOPE_API_KEY=other\n"
     )
     file = await opened(
         scene, folder / ".qwen" / ".env", text, folder, env={"DASHSCOPE_API_KEY": OWN}, mode=0o644

@@ -26,7 +26,7 @@ import msgpack
 from wire import environment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from scene import Scene
 
@@ -150,25 +150,32 @@ class Neovim:
         return pid
 
 
-def variables(version: Version, scene: Scene) -> dict[str, str]:
-    """The environment of a Neovim: the scene's home, and our programs before the machine's."""
-    runtime = STORE / f"neovim-{version}" / "root" / "usr"
-    if not (runtime / "bin" / "nvim").is_file():
+def runtime(version: Version) -> Path:
+    """Where a Neovim lies: its `/usr`. Raises RuntimeError where it does not."""
+    found = STORE / f"neovim-{version}" / "root" / "usr"
+    if not (found / "bin" / "nvim").is_file():
         raise RuntimeError(f"no Neovim {version} in {STORE}: run tests/e2e/install.sh (`make e2e` does)")
-    programs = scene.root / "programs"
-    programs.mkdir(exist_ok=True)
-    opened = scene.root / "opened"
-    for name, command in {
-        "qwen-ls": [sys.executable, "-m", "qwen_ls"],
-        "xdg-open": [sys.executable, str(BROWSER), str(opened)],
-    }.items():
-        script = programs / name
+    return found
+
+
+def write_programs(folder: Path, **commands: Sequence[str]) -> Path:
+    """A folder for PATH, with programs that run these commands; `qwen-ls` runs the sources under test."""
+    folder.mkdir(exist_ok=True)
+    for name, command in {"qwen_ls": [sys.executable, "-m", "qwen_ls"], **commands}.items():
+        script = folder / name.replace("_", "-")
         script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         script.chmod(0o755)
+    return folder
+
+
+def variables(version: Version, scene: Scene) -> dict[str, str]:
+    """The environment of a Neovim: the scene's home, and our programs before the machine's."""
+    browser = [sys.executable, str(BROWSER), str(scene.root / "opened")]
+    programs = write_programs(scene.root / "programs", xdg_open=browser)
     base = environment(scene.home, QWEN_LS_OAUTH_BASE_URL=scene.provider.base_url, **scene.env)
     own = {
         "PATH": f"{programs}{os.pathsep}{base['PATH']}",
-        "VIMRUNTIME": str(runtime / "share" / "nvim" / "runtime"),
+        "VIMRUNTIME": str(runtime(version) / "share" / "nvim" / "runtime"),
         "XDG_CONFIG_HOME": str(scene.home / ".config"),
         "TERM": "xterm-256color",
     }
@@ -177,7 +184,7 @@ def variables(version: Version, scene: Scene) -> dict[str, str]:
 
 def init_lua(version: Version, more: str = "") -> str:
     """A user's init.lua: our two lines, and what the rig wants to hear."""
-    parsers = STORE / f"neovim-{version}" / "root" / "usr" / "lib" / "nvim"
+    parsers = runtime(version) / "lib" / "nvim"
     return f"""
         vim.opt.runtimepath:append({str(parsers)!r})
         Said = {{}}
@@ -193,11 +200,6 @@ def init_lua(version: Version, more: str = "") -> str:
     """
 
 
-def program(version: Version) -> str:
-    """Where a Neovim lies."""
-    return str(STORE / f"neovim-{version}" / "root" / "usr" / "bin" / "nvim")
-
-
 @contextlib.asynccontextmanager
 async def running_neovim(
     version: Version, scene: Scene, folder: Path, *, more: str = "", options: Sequence[str] = ()
@@ -205,14 +207,24 @@ async def running_neovim(
     """A Neovim without a screen, in a folder; `more` stands in its init.lua before our lines."""
     init = scene.root / "init.lua"
     init.write_text(init_lua(version, more))
+    async with embedded(version, init, folder, variables(version, scene), options) as nvim:
+        yield nvim
+
+
+@contextlib.asynccontextmanager
+async def embedded(
+    version: Version, init: Path, folder: Path, env: Mapping[str, str], options: Sequence[str] = ()
+) -> AsyncIterator[Neovim]:
+    """A Neovim without a screen, with an init.lua and variables of one's own."""
     process = await asyncio.create_subprocess_exec(
-        program(version), "--embed", "--headless", "-n", "-i", "NONE", "-u", str(init), *options,
+        str(runtime(version) / "bin" / "nvim"), "--embed", "--headless",
+        "-n", "-i", "NONE", "-u", str(init), *options,
         cwd=folder,
-        env=variables(version, scene),
+        env=env,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    nvim = Neovim(process, scene.root)
+    nvim = Neovim(process, init.parent)
     try:
         yield nvim
     finally:

@@ -30,12 +30,14 @@ class Manners:
     `stale` says what it does with an edit against an older version: "refuse" (applied false), "lie"
     (applied true, and nothing done), "error", or "apply" all the same. `echo_after` is how many seconds
     its `didChange` comes after a change, None: at once, before the reply. `takes_unasked` is whether edits
-    are taken that no command of its user asked for.
+    are taken that no command of its user asked for. `counts_late` is whether a version counts only once it
+    is told: an edit against it is then taken also if the text has changed since.
     """
 
     stale: str = "refuse"
     echo_after: float | None = None
     takes_unasked: bool = True
+    counts_late: bool = False
 
 
 @attrs.define(eq=False)
@@ -89,8 +91,7 @@ class Editor:
     def edit(self, buffer: Buffer, start: int, end: int, text: str) -> None:
         """The user replaces a range; offsets in code points."""
         buffer.text = buffer.text[:start] + text + buffer.text[end:]
-        buffer.version += 1
-        self._tell_soon(buffer)
+        self._changed(buffer)
 
     def type(self, buffer: Buffer, text: str) -> None:
         """The user types at the end."""
@@ -158,9 +159,13 @@ class Editor:
             buffer.text = buffer.text[:start] + edit["newText"] + buffer.text[end:]
             self.edits.append(edit["newText"])
             self.replaced.append(replaced)
-        buffer.version += 1
-        self._tell_soon(buffer)
+        self._changed(buffer)
         return True
+
+    def _changed(self, buffer: Buffer) -> None:
+        if not self.manners.counts_late:
+            buffer.version += 1
+        self._tell_soon(buffer)
 
     def _tell_soon(self, buffer: Buffer) -> None:
         if self.manners.echo_after is None:
@@ -174,6 +179,8 @@ class Editor:
         buffer.timer = None
         if buffer.uri not in self.buffers:
             return
+        if self.manners.counts_late:
+            buffer.version += 1
         start, end, text = difference(buffer.told, buffer.text)
         range_ = {"start": position(buffer.told, start), "end": position(buffer.told, end)}
         params = {

@@ -103,6 +103,8 @@ async def test_an_answer_is_written_into_the_document(talk: Talk, manners: Manne
     text = await answered(here, buffer)
     assert text == f"### user\n\nTell me\n\n### assistant\n\n{reply}\n\n### user\n\n"
     assert len(here.edits) > 2
+    asked = [r["params"] for r in talk.client.asked if r["method"] == "workspace/applyEdit"]
+    assert not any("label" in params for params in asked)  # Neovim prints it, each time
 
 
 async def test_a_document_sent_again_goes_on_with_its_conversation(talk: Talk) -> None:
@@ -202,6 +204,44 @@ async def test_typing_at_the_answer_stops_it(talk: Talk, manners: Manners) -> No
     assert not buffer.text.rstrip().endswith("### user")
 
 
+async def test_an_editor_that_tells_late_gets_the_answer_in_one_piece(tmp_path: Path) -> None:
+    """As Emacs: edits are taken against lines that have moved and were not told yet, so they name the end."""
+
+    class Late(Editor):
+        """Its user adds a line above, just before each edit of the server's comes."""
+
+        def _apply(self, params: Any) -> Any:
+            for buffer in self.buffers.values():
+                self.edit(buffer, 0, 0, "above\n")
+            return super()._apply(params)
+
+    async with running_provider() as provider, server(environment(tmp_path / "home")) as client:
+        talk = await set_out(tmp_path, client, provider, capabilities=VERSIONED, clientInfo={"name": "Eglot"})
+        await provider.configure(reply="word " * 50, token_interval=0.01)
+        here = Late(client, Manners("error", echo_after=0.1, counts_late=True))
+        buffer = here.write(folder(talk) / "late.qwen.md", ask("Please go on"))
+        await here.run(buffer, "Qwen: Send")
+        text = await answered(here, buffer)
+    lines = "above\n" * len(here.edits)
+    words = "word " * 50
+    assert len(here.edits) > 3
+    assert text == f"{lines}### user\n\nPlease go on\n\n### assistant\n\n{words.rstrip()}\n\n### user\n\n"
+
+
+async def test_saving_amid_an_answer_does_not_stop_it(talk: Talk) -> None:
+    """Editors that end a file in one line end when they save, or in none, do no harm to the answer."""
+    await talk.provider.configure(reply="word " * 100, token_interval=0.01)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "saved.qwen.md", ask("Save me") + "\n\n")
+    await here.run(buffer, "Qwen: Send")
+    for count, end in (5, ""), (20, "\n"), (40, "\n\n"):
+        text = await here.until(buffer, partial(has_words, count))
+        here.edit(buffer, len(text.rstrip()), len(text), end)
+    text = await answered(here, buffer)
+    assert text.startswith("### user\n\nSave me\n\n### assistant\n\nword word")
+    assert text.count("word") == 100
+
+
 async def test_closing_the_document_stops_the_answer(talk: Talk) -> None:
     """A closed document takes no answer, and the request behind it ends."""
     await talk.provider.configure(reply="word " * 500, token_interval=0.01)
@@ -293,6 +333,7 @@ async def test_one_answer_at_a_time(talk: Talk) -> None:
     with pytest.raises(RpcError) as refused:
         await talk.client.command("qwen.chat.send", document=buffer.uri)
     assert refused.value.kind == "not-supported"
+    await here.until(buffer, lambda text: "word" in text)
     await here.run(buffer, "Qwen: Stop")
     await answered(here, buffer)
 

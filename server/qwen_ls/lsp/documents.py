@@ -41,10 +41,18 @@ if TYPE_CHECKING:
     from qwen_ls.lsp.texts import Text
 
 EVERY = 0.06  # seconds between two edits: often enough for reading along
-ECHO_TIMEOUT = 30.0  # seconds for the `didChange` of an edit that the client says it has applied
+ECHO_TIMEOUT = 300.0  # seconds for the `didChange` of an applied edit; Emacs tells when its user rests
 SETTLE = 0.5  # seconds for it where the document has changed meanwhile, or the client has said no
 MOST_REFUSALS = 3  # edits in a row that are not taken, before the rest is held back
 OPENING, CLOSING = "### assistant\n\n", "\n\n### user\n"
+FORGETFUL = {"Eglot"}
+"""Clients that take an edit against a text they have not told yet, as if nothing had changed.
+
+Emacs tells what is typed only after half a second of rest, and counts versions when it tells. A line added
+above meanwhile would put the edit one line too high; but a place beyond the end is the end to it, whatever
+has become of the lines before, so answers for it are written at the very end.
+"""
+PAST_THE_END = types.Position(2**31 - 1, 0)
 CUT = "cut off: the provider's limit of tokens was reached"
 
 
@@ -127,6 +135,11 @@ class Writing:
         if after == expected:
             self._landed(anchor)
             return
+        if self._is_begun and is_kept_but_for_blanks(expected, after, anchor + len(self._flight)):
+            self._landed(anchor)  # with blanks at the end, which editors like to tidy up when they save
+            return
+        if self._is_begun and is_kept_but_for_blanks(before, after, anchor):
+            return
         for start in (self._block, before.rfind("\n", 0, anchor) + 1):
             if self._flight and is_kept(expected, after, start):
                 self._landed(anchor + len(after) - len(expected), start)
@@ -201,7 +214,8 @@ class Writing:
         rest = self._writer.end()
         self._is_said = self._is_said or bool(rest)
         marks = "\n".join(map(write_mark, self._marks or []))
-        return rest + (f"\n\n{marks}" if marks else "") + (CLOSING if self._is_said else "")
+        last = "\n" if self._is_at_end else ""  # where the document's last line end is before the answer
+        return rest + (f"\n\n{marks}" if marks else "") + (CLOSING if self._is_said else "") + last
 
     async def _insert(self, piece: str) -> bool:
         """Put a piece in at the end of the answer; whether it stands there."""
@@ -225,7 +239,16 @@ class Writing:
         """What comes before the first piece; an answer that says nothing has no heading."""
         text = self.text.text
         self._block = self._anchor = answer_position(text)
-        return ("\n\n" if self._anchor else "") + OPENING if self._is_said else ""
+        gap = "\n\n" if self._anchor else ""
+        if self.session.editor.name in FORGETFUL:
+            gap = gap[text.count("\n", self._anchor) :]
+            self._block = self._anchor = len(text)
+        return gap + OPENING if self._is_said else ""
+
+    @property
+    def _is_at_end(self) -> bool:
+        """Whether the answer is written at the very end, for a client that may have changed what is above."""
+        return self.session.editor.name in FORGETFUL and self._anchor == len(self.text.text)
 
     async def _is_seen(self, patience: float) -> bool:
         while not self._seen.is_set():
@@ -240,8 +263,10 @@ class Writing:
         before = self.text.text[: self._anchor]
         line = before.count("\n")
         place = self.text.position(line, self._anchor - (before.rfind("\n") + 1))
+        if self._is_at_end:
+            place = PAST_THE_END
         edit = types.TextEdit(types.Range(place, place), inserted)
-        params = types.ApplyWorkspaceEditParams(self._edit_of(edit, version), label="Qwen")
+        params = types.ApplyWorkspaceEditParams(self._edit_of(edit, version))  # Neovim shouts out each label
         try:
             answer = await self.session.editor.protocol.ask(types.WORKSPACE_APPLY_EDIT, params)
         except NoAnswer as failed:
@@ -291,6 +316,11 @@ def is_kept(old: str, new: str, start: int) -> bool:
         return False
     at = len(new) - len(kept)
     return (at == 0 or new[at - 1] == "\n") if start else at == 0
+
+
+def is_kept_but_for_blanks(old: str, new: str, end: int) -> bool:
+    """Whether `new` is `old` up to `end`, and both have nothing but blanks after it."""
+    return new.startswith(old[:end]) and not (old[end:].strip() or new[end:].strip())
 
 
 def marks_of(turn: Turn, problem: Problem | None) -> list[str]:

@@ -81,6 +81,7 @@ class Editor:
     cancels: dict[str | int, Callable[[], object]] = attrs.field(factory=dict)
     logins: dict[str, Progress] = attrs.field(factory=dict)
     is_mute: bool = False  # the client has refused to put a question
+    name: str = ""  # as the client calls itself
     _questions: dict[ConsentKey, Question] = attrs.field(factory=dict)
 
     # --- questions --------------------------------------------------------------------------------

@@ -81,7 +81,8 @@ class Server(LanguageServer):
         raw = self.protocol.initialize_params
         ours = lenient(experimental_of(raw), contract.ClientCapabilities)
         options = lenient(raw.get("initializationOptions"), contract.InitializationOptions)
-        editor = Editor(self.protocol, params.capabilities, ours)
+        name = params.client_info.name if params.client_info else ""
+        editor = Editor(self.protocol, params.capabilities, ours, name=name)
         with contextlib.suppress(OSError):  # without the folder no key can be handed over, and that is said
             self._handover.create()
         self._session = Session(editor, options, self.folder_uris, self._compose, self._handover)

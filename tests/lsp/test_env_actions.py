@@ -137,6 +137,7 @@ async def test_move_to_the_keyring_of_the_folder(scene: Scene, is_open: bool) ->
     assert (stored["target"], stored["folder"], stored["keptIn"]) == ("workspaceFolder", str(folder), "file")
     assert (stored["baseUrl"], stored["model"]) == (f"{scene.provider.base_url}/v1", "model-of-the-file")
     assert (result["checked"], result["unsaved"]) == (True, is_open)
+    assert "not in force" not in result["message"]
     if is_open:
         assert file.text == without_key(text)
         assert (folder / ".env").read_text() == text  # until it is saved
@@ -163,7 +164,8 @@ async def test_move_to_the_keyring_of_the_user(scene: Scene) -> None:
     stored = result["stored"]
     assert (stored["target"], stored["model"]) == ("user", "model-of-the-file")
     assert "OPENAI_BASE_URL and QWEN_MODEL went along" in result["message"]
-    assert "it is not in force: " in result["message"]  # the file's URL on this machine needs no key
+    # The file's URL is on this machine and needs no key, so in this folder it comes first.
+    assert "it is not in force: OPENAI_BASE_URL at" in result["message"]
     client = await scene.start(other)
     await chat(client)
     assert scene.requests("chat")[-1]["authorization"] == f"Bearer {KEY}"

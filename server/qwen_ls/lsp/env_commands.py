@@ -12,6 +12,7 @@ from qwen_ls.actions import env_edit
 from qwen_ls.actions.env import prepare_env
 from qwen_ls.actions.resolve import stand
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.provenance import SourceKind
 from qwen_ls.lsp.buffers import OpenBuffers
 from qwen_ls.lsp.decode import invalid
 from qwen_ls.lsp.editor import ANSWER_WITHIN, within
@@ -122,18 +123,30 @@ async def env_move_to_keyring(
             buffers=OpenBuffers(session),
             ask=session.editor.consent,
         )
-        stored, status = change.stored, await session.status(place)
-        used = status.source.kind == "keyring" if status.source is not None else False
+        stored = change.stored
         return contract.EnvResult(
-            change.message if used else f"{change.message}; it is not in force: {status.message}",
+            change.message + await unless_in_force(session, uri, path, place),
             file=change.file,
             unsaved=change.unsaved,
             checked=stored.checked if stored else None,
             stored=payloads.stored_key(stored.entry, active=False) if stored else None,
-            status=status,
+            status=await session.status(place),
         )
 
     return await in_time(session, work())
+
+
+async def unless_in_force(session: Session, uri: str, path: str, place: Place) -> str:
+    """What comes before a stored key, once an open file is saved as it stands; empty if nothing does."""
+    opened = session.texts.at(path)
+    if opened is None:
+        resolution = (await stand((await session.world()).ports, place)).resolution
+    else:
+        resolution = (await seat_of(session, uri, path, opened.text)).view.resolution
+    source = resolution.credential.claim.source if resolution.credential is not None else None
+    if source is not None and source.kind is SourceKind.KEYRING:
+        return ""
+    return f"; it is not in force: {source or resolution.method} comes first"
 
 
 async def env_move(session: Session, params: contract.EnvFileParams, _: bool) -> contract.EnvResult:  # noqa: FBT001

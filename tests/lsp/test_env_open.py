@@ -13,7 +13,7 @@ import pytest
 
 from canary import canary
 from scene import chat
-from wire import RpcError, environment, uri
+from wire import NEVER, RpcError, environment, uri
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,3 +259,17 @@ async def test_a_key_set_in_a_terminal_counts_in_a_running_server(scene: Scene) 
     assert b"is stored for this workspace folder" in out
     await chat(client)
     assert scene.requests("chat")[-1]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(("command", "more"), [(OPEN, {}), ("qwen.chat.new", {"document": True})])
+async def test_a_client_that_never_says_it_has_opened_a_file(
+    scene: Scene, command: str, more: dict[str, Any]
+) -> None:
+    """As Kate: the command is answered within 2 s, and the user is told where the file is."""
+    client = await scene.start(scene.folder())
+    await client.command("qwen.auth.status")  # the server is warm
+    client.on(SHOW, lambda _: NEVER)
+    result = await asyncio.wait_for(client.command(command, **more), 2.0)
+    assert result["opened"] is False
+    said = await client.notified("window/showMessage", lambda p: p["message"] == result["message"])
+    assert result["file"] in said["message"]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ANSWER_WITHIN = 1.5  # seconds; some clients stand still until a command is answered
 QUESTION_TIMEOUT = 120.0  # seconds for a human to answer
 SHOW_TIMEOUT = 3.0  # seconds for a client to open a page
+SHOW_FILE_TIMEOUT = 1.0  # seconds for a client to open a document in itself; some never say that they did
 SHOW_TIMEOUT_SLOW = 60.0  # where the client shows the code itself and asks before it opens the page
 PAGE_TIMEOUT = 300.0  # seconds that a browser sign-in without a code waits
 MOST_REOPENS = 5
@@ -180,7 +181,7 @@ class Editor:
         """Let the client open a document in itself; whether it says that it did."""
         params = types.ShowDocumentParams(uri=uri, external=False, take_focus=True)
         try:
-            answer = await self.protocol.ask(types.WINDOW_SHOW_DOCUMENT, params)
+            answer = await self.protocol.ask(types.WINDOW_SHOW_DOCUMENT, params, SHOW_FILE_TIMEOUT)
         except NoAnswer:
             return False
         return isinstance(answer, dict) and answer.get("success") is True

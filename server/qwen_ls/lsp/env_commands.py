@@ -64,8 +64,11 @@ async def env_open(session: Session, params: contract.EnvOpenParams, _: bool) ->
         words.append(f"it now comes before {in_force}, which is no longer read")
     words += [] if made.ignored else ["git does not ignore it: add it to .gitignore"]
     words += [] if opened else ["open it in the editor yourself"]
+    message = "; ".join(words)
+    if not opened:
+        session.editor.say(message)
     session.changed()
-    return contract.EnvOpenResult(made.file, made.created, made.ignored, opened, "; ".join(words))
+    return contract.EnvOpenResult(made.file, made.created, made.ignored, opened, message)
 
 
 async def open_existing(session: Session, path: str) -> contract.EnvOpenResult:

@@ -6,6 +6,12 @@ ONLINE := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 # Tests run in a network namespace that has loopback alone.
 SEALED := $(PY) tests/sealed.py
 
+# Node knows only CAs of its own; this adds the system's, a company's among them, where nothing else is said.
+SYSTEM_CAS := $(wildcard /etc/ssl/certs/ca-certificates.crt)
+ifneq ($(SYSTEM_CAS),)
+export NODE_EXTRA_CA_CERTS ?= $(SYSTEM_CAS)
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test e2e check contract vsix clean
 

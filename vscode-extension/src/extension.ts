@@ -32,6 +32,9 @@ export function activate(context: vscode.ExtensionContext): void {
   const signIn = new SignIn(core, keys);
   const pages = new Pages();
   const parts: Parts = { core, signIn, keys, pages, view: registerChatView(core) };
+  const tellTrust = (): void => {
+    core.server.notify("qwen/didChangeTrust", { workspaceTrust: workspaceTrust() });
+  };
   context.subscriptions.push(
     log,
     server,
@@ -45,9 +48,8 @@ export function activate(context: vscode.ExtensionContext): void {
     new Models(core, signIn),
     registerParticipant(core),
     registerRedirect(core),
-    vscode.workspace.onDidGrantWorkspaceTrust(() => {
-      core.server.notify("qwen/didChangeTrust", { workspaceTrust: workspaceTrust() });
-    }),
+    vscode.workspace.onDidGrantWorkspaceTrust(tellTrust),
+    server.onDidChangeState(tellTrust), // it may have been granted while the server started
     vscode.workspace.onDidChangeConfiguration((event) => {
       void settingsChanged(event, core);
     }),

@@ -11,6 +11,7 @@ interface Step {
   completionEvents: string[];
 }
 interface Manifest {
+  version: string;
   capabilities: { untrustedWorkspaces: { supported: string } };
   contributes: {
     commands: { command: string; title: string; category: string }[];
@@ -22,7 +23,7 @@ interface Manifest {
 
 const root = new URL("../", import.meta.url);
 const read = (name: string): string => readFileSync(new URL(name, root), "utf8");
-const { capabilities, contributes } = JSON.parse(read("package.json")) as Manifest;
+const { capabilities, contributes, version } = JSON.parse(read("package.json")) as Manifest;
 const declared = contributes.commands.map(({ command }) => command);
 const settings = contributes.configuration.properties;
 
@@ -77,6 +78,10 @@ test("a change of any user setting is noticed", () => {
     USER_SETTINGS.map((name) => `qwenLs.${name}`).filter((name) => !SECTIONS.includes(name)),
     [],
   );
+});
+
+test("the extension has the version of the server that it packs", () => {
+  assert.equal(/^version = "(.*)"$/m.exec(read("../pyproject.toml"))?.[1], version);
 });
 
 test("an untrusted workspace is served, within limits", () => {

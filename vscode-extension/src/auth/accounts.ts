@@ -1,5 +1,5 @@
 // The Accounts menu: a session for each credential that signs some folder's requests. No key or token is in one.
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import * as vscode from "vscode";
 import type { Status } from "../contract.gen.ts";
 import type { Core } from "../core.ts";
@@ -8,10 +8,9 @@ import type { SignIn } from "./signin.ts";
 
 const ID = "qwen-ls";
 const LABEL = "Qwen";
-const NAMES = "sessionIds"; // in the extension's own state: credential -> opaque id, so that an id outlives a reload
-const LABELS: Record<string, string> = { "qwen-oauth": "Qwen account", "api-key": "API key" };
-
-type Ids = Record<string, string>;
+const SALT = "sessionSalt"; // in the extension's own state, so that an id says nothing and outlives a reload
+const PATIENCE_MS = 10_000; // a first start may take minutes; whoever asks meanwhile is told of sessions later
+const LABELS: Record<string, string> = { "qwen-oauth": "Qwen account" };
 
 /** Fits VS Code's AuthenticationProvider. */
 export class Accounts implements vscode.AuthenticationProvider, vscode.Disposable {
@@ -40,9 +39,9 @@ export class Accounts implements vscode.AuthenticationProvider, vscode.Disposabl
   }
 
   async getSessions(scopes?: readonly string[]): Promise<vscode.AuthenticationSession[]> {
-    if (this.#core.server.state === "ready") {
-      const status = await this.#core.server.command("qwen.auth.status", {}).catch(() => undefined);
-      this.#take([...this.#core.statuses.all(), ...(status === undefined ? [] : [status])]);
+    const statuses = await Promise.race([this.#ask(), later(PATIENCE_MS)]);
+    if (statuses !== undefined) {
+      this.#take(statuses);
     }
     return this.#sessions.filter((session) => !scopes?.length || scopes.every((one) => session.scopes.includes(one)));
   }
@@ -70,6 +69,15 @@ export class Accounts implements vscode.AuthenticationProvider, vscode.Disposabl
     void vscode.window.showInformationMessage(message);
   }
 
+  /** The status of every folder, as the server has it now; undefined where it does not answer. */
+  async #ask(): Promise<Status[] | undefined> {
+    const uris = (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.toString());
+    const asked = (uris.length === 0 ? [undefined] : uris).map((uri) =>
+      this.#core.server.command("qwen.auth.status", { uri }),
+    );
+    return Promise.all(asked).catch(() => undefined);
+  }
+
   #refresh(): void {
     if (this.#core.server.state === "ready") {
       this.#take(this.#core.statuses.all());
@@ -78,16 +86,14 @@ export class Accounts implements vscode.AuthenticationProvider, vscode.Disposabl
 
   #take(statuses: readonly Status[]): void {
     const before = this.#sessions;
-    const known = { ...this.#core.context.globalState.get<Ids>(NAMES) };
     const found = new Map<string, vscode.AuthenticationSession>();
     for (const status of statuses) {
-      const session = this.#sessionOf(status, known);
+      const session = this.#sessionOf(status);
       if (session !== undefined) {
         found.set(session.id, session);
       }
     }
     this.#sessions = [...found.values()];
-    void this.#core.context.globalState.update(NAMES, known);
     const added = this.#sessions.filter((one) => !before.some(({ id }) => id === one.id));
     const removed = before.filter((one) => !found.has(one.id));
     if (added.length > 0 || removed.length > 0) {
@@ -95,15 +101,31 @@ export class Accounts implements vscode.AuthenticationProvider, vscode.Disposabl
     }
   }
 
-  #sessionOf(status: Status, known: Ids): vscode.AuthenticationSession | undefined {
-    const { method, fingerprint, signedIn } = status;
+  /** The session of a status. A token changes with each refresh, and its session does not. */
+  #sessionOf(status: Status): vscode.AuthenticationSession | undefined {
+    const { method, signedIn, provider = "", fingerprint = "" } = status;
     if (signedIn !== true || method === undefined) {
       return undefined;
     }
-    const credential = `${method} ${fingerprint ?? ""} ${status.provider ?? ""}`;
-    const id = (known[credential] ??= randomUUID());
-    const what = LABELS[method] ?? method;
-    const label = method === "api-key" ? `${status.provider ?? what} ${fingerprint ?? ""}`.trim() : what;
-    return { id, accessToken: id, account: { id: credential, label }, scopes: [method] };
+    const isKey = method === "api-key";
+    const label = isKey ? `${provider} ${fingerprint}`.trim() : (LABELS[method] ?? method);
+    const id = createHash("sha256").update(JSON.stringify([this.#salt(), method, label])).digest("hex");
+    return { id, accessToken: id, account: { id: `${method} ${label}`, label }, scopes: [method] };
   }
+
+  #salt(): string {
+    const { globalState } = this.#core.context;
+    const known = globalState.get<string>(SALT);
+    const salt = known ?? randomUUID();
+    if (known === undefined) {
+      void globalState.update(SALT, salt);
+    }
+    return salt;
+  }
+}
+
+function later(milliseconds: number): Promise<undefined> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds, undefined);
+  });
 }

@@ -54,8 +54,11 @@ export class Keys implements vscode.Disposable {
     const { provider, baseUrl, model } = whose;
     const params: KeySetParams = { provider, baseUrl, model, target, uri };
     const result = await busy("Qwen: checking the key", (token) => this.#store(key, params, token));
-    await this.#core.server.command("qwen.auth.switch", { method: "api-key", target, uri });
     say(result.message);
+    const switched = await this.#core.server.command("qwen.auth.switch", { method: "api-key", target, uri });
+    if (switched.status.method !== "api-key") {
+      say(switched.message);
+    }
     return result;
   }
 

@@ -2,7 +2,7 @@
 import * as vscode from "vscode";
 import type { Core } from "../core.ts";
 import { failureOf, type Failure } from "../failure.ts";
-import { currentFolder } from "../folders.ts";
+import { shownFolder } from "../folders.ts";
 import type { SignIn } from "../auth/signin.ts";
 import { estimateTokens, messagesOf, textOf } from "./messages.ts";
 
@@ -42,7 +42,7 @@ export class Models implements vscode.LanguageModelChatProvider, vscode.Disposab
     token: vscode.CancellationToken,
   ): Promise<Information[]> {
     const { server } = this.#core;
-    const uri = currentFolder()?.uri.toString();
+    const uri = shownFolder()?.uri.toString();
     try {
       const status = await server.command("qwen.auth.status", { uri }, token);
       if (status.signedIn !== true && (options.silent || !(await this.#signIn.signIn({ uri })))) {
@@ -68,7 +68,7 @@ export class Models implements vscode.LanguageModelChatProvider, vscode.Disposab
     progress: vscode.Progress<vscode.LanguageModelResponsePart>,
     token: vscode.CancellationToken,
   ): Promise<void> {
-    const params = { messages: messagesOf(messages), model: model.id, uri: currentFolder()?.uri.toString() };
+    const params = { messages: messagesOf(messages), model: model.id, uri: shownFolder()?.uri.toString() };
     try {
       await this.#core.server.chat(
         params,

@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 import type { ChatContext, ChatMessage, ChatSelection } from "../contract.gen.ts";
 import type { Core } from "../core.ts";
 import { failureOf } from "../failure.ts";
-import { currentFolder } from "../folders.ts";
+import { shownFolder } from "../folders.ts";
 import { VENDOR } from "./models.ts";
 
 const ID = "qwen-ls.qwen";
@@ -28,7 +28,7 @@ async function answer(
   const model = request.model.vendor === VENDOR ? request.model.id : undefined;
   try {
     const { model: served, requestedModel } = await core.server.chat(
-      { messages, model, uri: currentFolder()?.uri.toString(), context: contextOf(request.references) },
+      { messages, model, uri: shownFolder()?.uri.toString(), context: contextOf(request.references) },
       (delta) => {
         if (delta.kind === "delta") {
           stream.markdown(delta.text);

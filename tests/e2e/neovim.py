@@ -200,6 +200,11 @@ def init_lua(version: Version, more: str = "") -> str:
     """
 
 
+def program(version: Version) -> str:
+    """What starts a Neovim."""
+    return str(runtime(version) / "bin" / "nvim")
+
+
 @contextlib.asynccontextmanager
 async def running_neovim(
     version: Version, scene: Scene, folder: Path, *, more: str = "", options: Sequence[str] = ()
@@ -217,7 +222,7 @@ async def embedded(
 ) -> AsyncIterator[Neovim]:
     """A Neovim without a screen, with an init.lua and variables of one's own."""
     process = await asyncio.create_subprocess_exec(
-        str(runtime(version) / "bin" / "nvim"), "--embed", "--headless",
+        program(version), "--embed", "--headless",
         "-n", "-i", "NONE", "-u", str(init), *options,
         cwd=folder,
         env=env,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,6 @@ from sweep import sweep
 from wire import RpcError, uri
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scene import Scene
     from wire import Client
 
@@ -237,6 +236,49 @@ async def in_document(client: Client, path: Path, text: str) -> str:
     await client.command("qwen.chat.send", document=buffer.uri, wait=True)
     editor.close(buffer)
     return buffer.text
+
+
+def read(file: str) -> tuple[Path, str]:
+    """A file's path and its text."""
+    return Path(file), Path(file).read_text(encoding="utf-8")
+
+
+async def new_document(client: Client, **more: Any) -> tuple[Path, str]:
+    """A new chat document about something: its path, and its text."""
+    return read((await client.command("qwen.chat.new", document=True, **more))["file"])
+
+
+async def test_a_document_about_a_folder_that_is_reached_by_a_link(scene: Scene, folder: Path) -> None:
+    """Its files are named as they lie in it, and the folder itself is nothing to be about."""
+    link = scene.root / "link"
+    link.symlink_to(folder)
+    client = await scene.start(link)
+    file = uri(link / "src" / "a.py")
+    selection = {"uri": file, "startLine": 1, "endLine": 2}
+    found = [{"uri": file, "line": 0, "message": "wrong"}]
+    _, text = await new_document(client, uri=file, selection=selection, diagnostics=found)
+    assert "selection: src/a.py#L2\n" in text
+    assert '["src/a.py:1 error: wrong"]' in text
+    assert "@file:src/a.py\n" in (await new_document(client, uri=file))[1]
+    assert "@" not in (await new_document(client, uri=uri(link)))[1]
+
+
+async def test_a_document_about_a_file_of_no_folder(scene: Scene, folder: Path) -> None:
+    """What cannot be mentioned stands in the message, and goes along; a file with secrets does not."""
+    names = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{scene.provider.base_url}/v1", "OPENAI_MODEL": "m"}
+    client = await scene.start(env=names)
+    lone = folder / "src" / "a.py"
+    did_open(client, lone, "one\nunsaved\nthree\n")
+    selection = {"uri": uri(lone), "startLine": 1, "endLine": 2}
+    made, text = await new_document(client, uri=uri(lone), selection=selection)
+    quoted = f"Selection in `{lone}`, line 2:\n```py\nunsaved\n```"
+    assert text == f"### user\n\n{quoted}\n\n"
+    await in_document(client, made.with_name("sent.qwen.md"), text)
+    assert sent(scene) == [quoted]
+    assert "one\nunsaved\nthree" in (await new_document(client, uri=uri(lone)))[1]
+    did_open(client, folder / ".npmrc", SECRET)
+    with pytest.raises(RpcError, match="hold keys or passwords"):
+        await new_document(client, uri=uri(folder / ".npmrc"))
 
 
 async def test_mentions_in_a_document(scene: Scene, folder: Path) -> None:

@@ -10,12 +10,14 @@ import attrs
 
 from qwen_ls.core.chat import Message, Role
 from qwen_ls.core.chatdoc import write_document
-from qwen_ls.core.context import Given, front_of
+from qwen_ls.core.context import Given, check_size, fenced, front_of, selection_block
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.mentions import write_mention
+from qwen_ls.core.secret_files import check_text
 
 if TYPE_CHECKING:
     from qwen_ls.actions.ports import Place, Ports
+    from qwen_ls.core.context import Selection
 
 EXPLAIN = "Explain this diagnostic, and how to mend it: @diagnostics"
 
@@ -23,14 +25,17 @@ EXPLAIN = "Explain this diagnostic, and how to mend it: @diagnostics"
 async def new_document(ports: Ports, place: Place, given: Given, file: str | None = None) -> str:
     """Make a chat document about what is given, or about a whole file; its path. Raises Problem.
 
-    Paths below the workspace folder are written relative to it.
+    Paths below the workspace folder are written relative to it. What lies elsewhere cannot be mentioned,
+    so that the text of a selection there is written into the message itself.
     """
     selection = given.selection
-    if selection is not None:
-        selection = attrs.evolve(selection, path=relative(selection.path, place))
     diagnostics = tuple(attrs.evolve(d, path=relative(d.path, place)) for d in given.diagnostics)
     words = [EXPLAIN] if diagnostics else []
-    if selection is not None:
+    if selection is not None and selection.text is not None and not is_below(selection.path, place):
+        words.append(await quoted(ports, place, selection, selection.text))
+        selection = None
+    elif selection is not None:
+        selection = attrs.evolve(selection, path=relative(selection.path, place))
         words.append("@selection")
     elif file is not None:
         words.append(write_mention(relative(file, place)))
@@ -48,9 +53,19 @@ async def new_document(ports: Ports, place: Place, given: Given, file: str | Non
         ) from None
 
 
+async def quoted(ports: Ports, place: Place, selection: Selection, text: str) -> str:
+    """A selection's text as Markdown. Raises Problem (not-supported, too-large) as if it were mentioned."""
+    located = await ports.context_files.locate(place.folder, selection.path, inside=False)
+    check_size(check_text(text, located.shown), located.shown)
+    return fenced(selection_block(located.shown, selection, text))
+
+
+def is_below(path: str, place: Place) -> bool:
+    """Whether a path lies below the workspace folder."""
+    return place.folder is not None and PurePath(path).is_relative_to(place.folder)
+
+
 def relative(path: str, place: Place) -> str:
     """A path as it is mentioned: below the workspace folder where it is there."""
     file = PurePath(path)
-    if place.folder is None or not file.is_relative_to(place.folder):
-        return file.as_posix()
-    return file.relative_to(place.folder).as_posix()
+    return (file.relative_to(place.folder) if place.folder and is_below(path, place) else file).as_posix()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from lsprotocol import types
 
 from qwen_ls import contract
 from qwen_ls.actions.browser_login import OPENROUTER
 from qwen_ls.actions.documents import new_document
 from qwen_ls.core.chat import Role
-from qwen_ls.core.chatdoc import last_block
-from qwen_ls.core.context import Given
+from qwen_ls.core.chatdoc import SUFFIX, last_block
+from qwen_ls.core.context import Given, Selection, cut
 from qwen_ls.core.credentials import API_KEY
 from qwen_ls.lsp.chat import diagnostic_of, selection_of
 from qwen_ls.lsp.documents import Stage
@@ -25,6 +26,7 @@ from qwen_ls.payloads import to_wire
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qwen_ls.lsp.folders import Folder
     from qwen_ls.lsp.session import Session
     from qwen_ls.lsp.texts import Text
 
@@ -197,14 +199,55 @@ def new_arguments(
 
 async def new(session: Session, params: contract.ChatNewParams) -> contract.ChatNewResult:
     """Make a chat document, and let the client open it."""
-    world, place = await session.world(), await session.place(params.uri)
-    selection = selection_of(params.selection) if params.selection is not None else None
-    given = Given(selection, diagnostics=tuple(map(diagnostic_of, params.diagnostics)))
-    file = path_of(params.uri) if params.uri else None
-    is_about = file is not None and file != place.folder and not file.endswith(".qwen.md")
-    made = await new_document(world.ports, place, given, file if is_about else None)
+    world, folder = await session.world(), await session.folders.of(params.uri, session.folder_uris())
+    made = await new_document(
+        world.ports,
+        session.place_of(folder),
+        about(session, params, folder),
+        file_of(params, folder) if params.selection is None else None,
+    )
     opened = await session.editor.show_file(made)
     message = f"{made} is new" + ("" if opened else "; open it in the editor yourself")
     if not opened:
         session.editor.say(message)
     return contract.ChatNewResult(None, made, opened, message)
+
+
+def file_of(params: contract.ChatNewParams, folder: Folder | None) -> str | None:
+    """The file that a new chat document is to be about: neither a folder nor another chat."""
+    file = path_of(params.uri or "")
+    if (
+        file is None
+        or file.lower().endswith(SUFFIX)
+        or (folder is not None and file in {folder.path, folder.real})
+    ):
+        return None
+    return folder.by_real_name(file) if folder is not None else file
+
+
+def about(session: Session, params: contract.ChatNewParams, folder: Folder | None) -> Given:
+    """What a new chat document is about; of a lone file, outside of every folder, with its text."""
+    selection = selection_of(params.selection) if params.selection is not None else None
+    found = tuple(map(diagnostic_of, params.diagnostics))
+    if folder is None:
+        return Given(with_text(session, params, selection), diagnostics=found)
+    if selection is not None:
+        selection = attrs.evolve(selection, path=folder.by_real_name(selection.path))
+    return Given(
+        selection, diagnostics=tuple(attrs.evolve(d, path=folder.by_real_name(d.path)) for d in found)
+    )
+
+
+def with_text(
+    session: Session, params: contract.ChatNewParams, selection: Selection | None
+) -> Selection | None:
+    """A selection with its text, where that is open; all of a file where nothing is selected."""
+    file = file_of(params, None)
+    text = session.texts.get(params.selection.uri if params.selection is not None else params.uri or "")
+    if text is None or (selection is None and file is None):
+        return selection
+    if selection is None:
+        selection = Selection(file or "", 0, len(text.lines))
+    if selection.text is not None:
+        return selection
+    return attrs.evolve(selection, text=cut(text.text, selection.lines, selection.path))

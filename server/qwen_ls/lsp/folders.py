@@ -18,6 +18,11 @@ class Folder:
     path: str
     real: str
 
+    def by_real_name(self, path: str) -> str:
+        """A path below it as the disk knows it, where the client names the folder by a link."""
+        below = PurePath(path)
+        return str(self.real / below.relative_to(self.path)) if below.is_relative_to(self.path) else path
+
 
 @attrs.define
 class Folders:

@@ -49,7 +49,7 @@ async def test_signing_in_by_device_code(version: Version, scene: Scene) -> None
         (page,) = (scene.root / "opened").read_text().splitlines()
         assert page.startswith(scene.provider.base_url)
         assert dict(parse_qsl(urlsplit(page).query))["user_code"] in dialog
-        await nvim.until(STATUS_HAS, "Qwen")
+        await nvim.until(STATUS_HAS, "qwen-oauth")
 
 
 @EVERY_VERSION
@@ -79,7 +79,7 @@ async def test_switching(version: Version, scene: Scene) -> None:
         await nvim.lua("Choose = 'Qwen account'")
         await nvim.command("Qwen switch")
         await nvim.until("return Asked == 'Sign requests with: '")
-        await nvim.until(STATUS_HAS, "Qwen")
+        await nvim.until(STATUS_HAS, "qwen-oauth")
         await nvim.command("Qwen switch nonsense")
         await nvim.said("There is no such method")
 

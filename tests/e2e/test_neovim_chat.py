@@ -117,3 +117,45 @@ async def test_the_server_dies_while_it_writes(version: Version, scene: Scene, l
         await nvim.type("<CR>")
         await nvim.until(COUNT_IS, "### assistant", 2)
         assert (await nvim.lua(TEXT)).startswith(kept)
+
+
+@EVERY_VERSION
+async def test_a_message_sent_while_signed_out(version: Version, scene: Scene) -> None:
+    """A way in is offered, its code shown, and taken away before the long answer to the message has ended."""
+    scene.provider.configure(reply="word ", tokens=4000, token_interval=0.01)
+    choosing = """
+        vim.ui.select = function(items, _, done) done(items[1], 1) end
+        local open = vim.api.nvim_open_win
+        vim.api.nvim_open_win = function(...) Shown = true; return open(...) end
+    """
+    async with running_neovim(version, scene, scene.folder(), more=choosing) as nvim:
+        await nvim.command("Qwen! chat who are you?")
+        await nvim.until("return Shown")
+        await nvim.until(COUNT_IS, "word", 20)
+        await nvim.until("return #vim.api.nvim_list_wins() == 1")
+        assert "### user" not in (await nvim.lua(TEXT)).partition("### assistant")[2]
+        await nvim.command("Qwen stop")
+        await nvim.until(COUNT_IS, "qwen: stopped", 1)
+
+
+@EVERY_VERSION
+async def test_choosing_a_model(version: Version, scene: Scene) -> None:
+    """`:Qwen model` lists the provider's models, or takes one; the next message asks for it."""
+    scene.provider.configure(keys=["k-for-models"], models=["small-model", "large-model"])
+    folder = scene.folder("ws", scene.pair("k-for-models", model="small-model"))
+    choosing = """
+        vim.ui.select = function(items, opts, done)
+            Shown = vim.tbl_map(opts.format_item, items)
+            done(items[2], 2)
+        end
+    """
+    async with running_neovim(version, scene, folder, more=choosing) as nvim:
+        await nvim.command("Qwen model")
+        assert await nvim.until("return Shown") == ["small-model (now)", "large-model"]
+        await nvim.until("return require('qwen_ls').status() ~= ''")
+        await nvim.said("large-model")
+        await nvim.command("Qwen! chat hello")
+        await nvim.until(COUNT_IS, "### user", 2)
+        assert scene.requests("chat")[-1]["json"]["model"] == "large-model"
+        await nvim.command("Qwen model small-model")
+        await nvim.said("small-model")

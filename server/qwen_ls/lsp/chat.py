@@ -196,6 +196,7 @@ class Conversation:
                 raise
         login = self.world.logins.start(ways[chosen], self.turn.place, None, editor)
         await login.result()
+        self.session.changed()
         return await chats.run(self.turn, editor, self)
 
     def _outcome(self) -> str | None:

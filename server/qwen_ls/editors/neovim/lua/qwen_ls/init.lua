@@ -29,9 +29,11 @@ function M.status()
   if not client then return '' end
   local status = client.status(vim.api.nvim_get_current_buf())
   if not status then return '' end
-  local doing = client.progress and client.progress ~= 'Qwen' and (' ' .. client.progress) or ''
-  -- A percent sign would begin an item of the status line.
-  return (status.message .. (status.busy and (' ' .. BUSY .. doing) or '')):gsub('%%', '%%%%')
+  local text = 'Qwen: signed out'
+  if status.signedIn then text = ('Qwen: %s · %s'):format(status.model or status.provider, status.method) end
+  if not status.busy then return text end
+  local doing = client.progress ~= 'Qwen' and client.progress
+  return text .. ' ' .. BUSY .. (doing and (' ' .. doing) or '')
 end
 
 ---@class (exact) qwen_ls.Call

@@ -3,6 +3,8 @@ import * as vscode from "vscode";
 import type { Attachment } from "./chat.ts";
 import { type Diagnostic, lines } from "./context.ts";
 
+const MOST_FILES = 5000; // to choose from: more take long to list
+const NOT_ASKED_ABOUT = "**/{.git,.venv,node_modules,__pycache__}/**"; // beside what the user has VS Code leave out
 const MOST_PROBLEMS = 50; // of one file; more would drown the question
 
 const SEVERITIES: Record<vscode.DiagnosticSeverity, Diagnostic["severity"]> = {
@@ -20,29 +22,35 @@ export interface Passage {
   readonly languageId: string;
 }
 
-/** What is to be attached; a line of text where there is nothing, undefined where the user changed their mind. */
-export async function attachment(kind: "selection" | "file" | "problems"): Promise<Attachment | string | undefined> {
+/** What can be attached. */
+export type Kind = "selection" | "file" | "problems";
+
+/** What is to be attached, nothing where the user changed their mind; a line of text where there is nothing. */
+export async function attachments(kind: Kind): Promise<Attachment[] | string> {
   if (kind === "file") {
-    const chosen = await chooseFile();
-    return chosen === undefined ? undefined : file(chosen);
+    return (await chooseFiles()).map(file);
   }
-  if (kind === "selection") {
-    const found = selected();
-    return found === undefined ? "Nothing is selected in the editor." : passage(found);
-  }
-  const uri = vscode.window.activeTextEditor?.document.uri;
-  return (uri === undefined ? undefined : problems(uri)) ?? "VS Code shows no problems for the file in the editor.";
+  const one = kind === "selection" ? selection() : problems();
+  const nothing = kind === "selection" ? "Nothing is selected in the editor." : "The file in the editor has no problems.";
+  return one === undefined ? nothing : [one];
+}
+
+/** What a message mentions and nobody has attached: the selection, the problems of the file in the editor. */
+export function mentioned(text: string): Attachment[] {
+  const wanted = [
+    /(?<!\S)@selection\b/.test(text) ? selection() : undefined,
+    /(?<!\S)@diagnostics\b/.test(text) ? problems() : undefined,
+  ];
+  return wanted.filter((one) => one !== undefined);
 }
 
 /** A passage as an attachment; the part of its last line counts as the line. */
 export function passage({ uri, range, text, languageId }: Passage): Attachment {
   const endLine = range.end.character > 0 || range.isEmpty ? range.end.line + 1 : range.end.line;
-  const selection = { uri: uri.toString(), startLine: range.start.line, endLine, text, languageId };
-  const where = vscode.workspace.asRelativePath(uri);
-  return {
-    chip: { kind: "selection", label: `${basename(uri)}, ${lines(selection)}`, title: `${where}, ${lines(selection)}` },
-    context: { selection },
-  };
+  const selected = { uri: uri.toString(), startLine: range.start.line, endLine, text, languageId };
+  const where = lines(selected);
+  const title = `${vscode.workspace.asRelativePath(uri)}, ${where}`;
+  return { chip: { kind: "selection", label: `${basename(uri)}, ${where}`, title }, context: { selection: selected } };
 }
 
 /** A file as an attachment. */
@@ -53,8 +61,12 @@ function file(uri: vscode.Uri): Attachment {
   };
 }
 
-/** The problems that VS Code shows for a file, the worst first; undefined where there are none. */
-function problems(uri: vscode.Uri): Attachment | undefined {
+/** The problems that VS Code shows for the file in the editor, the worst first; undefined where there are none. */
+function problems(): Attachment | undefined {
+  const uri = vscode.window.activeTextEditor?.document.uri;
+  if (uri === undefined) {
+    return undefined;
+  }
   const found = vscode.languages
     .getDiagnostics(uri)
     .toSorted((one, other) => one.severity - other.severity)
@@ -63,33 +75,46 @@ function problems(uri: vscode.Uri): Attachment | undefined {
     return undefined;
   }
   const count = found.length === 1 ? "1 problem" : `${found.length} problems`;
-  const label = `${count} in ${basename(uri)}`;
+  const title = `${count} in ${vscode.workspace.asRelativePath(uri)}`;
   const diagnostics = found.map((one) => diagnostic(uri, one));
-  return { chip: { kind: "problems", label, title: label }, context: { diagnostics } };
+  return { chip: { kind: "problems", label: `${count} in ${basename(uri)}`, title }, context: { diagnostics } };
 }
 
-/** Asks for a file of the workspace; undefined where the user chose none. */
-async function chooseFile(): Promise<vscode.Uri | undefined> {
-  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
-  const active = vscode.window.activeTextEditor?.document.uri;
-  const defaultUri = active?.scheme === "file" ? active : folder;
-  const chosen = await vscode.window.showOpenDialog({
-    title: "Attach a File",
-    openLabel: "Attach",
-    ...(defaultUri === undefined ? {} : { defaultUri }),
-  });
-  return chosen?.[0];
+/** Asks for files: those in the editor first, then the workspace's, or any other by its path. */
+async function chooseFiles(): Promise<vscode.Uri[]> {
+  const open = vscode.window.tabGroups.all
+    .flatMap((group) => group.tabs)
+    .map(({ input }) => (input instanceof vscode.TabInputText ? input.uri : undefined))
+    .filter((uri) => uri !== undefined);
+  const other = { label: "Another file…", uri: undefined };
+  const choices = found(open).then((files) => [...files, other]);
+  const title = "Attach files";
+  const picked = await vscode.window.showQuickPick(choices, { title, canPickMany: true, matchOnDescription: true });
+  const uris = (picked ?? []).map(({ uri }) => uri).filter((uri) => uri !== undefined);
+  const wantsOther = picked?.some(({ uri }) => uri === undefined) === true;
+  const others = wantsOther ? await vscode.window.showOpenDialog({ title, canSelectMany: true }) : undefined;
+  return [...uris, ...(others ?? [])];
+}
+
+/** The files to choose from, each once. */
+async function found(open: vscode.Uri[]): Promise<{ label: string; description: string; uri: vscode.Uri }[]> {
+  const all = [...open, ...(await vscode.workspace.findFiles("**/*", NOT_ASKED_ABOUT, MOST_FILES))];
+  const once = new Map(all.map((uri) => [uri.toString(), uri]));
+  return [...once.values()].map((uri) => ({
+    label: basename(uri),
+    description: vscode.workspace.asRelativePath(uri),
+    uri,
+  }));
 }
 
 /** The selection of the editor that was last used; undefined where nothing is selected. */
-function selected(): Passage | undefined {
+function selection(): Attachment | undefined {
   const editor = vscode.window.activeTextEditor;
   if (editor === undefined || editor.selection.isEmpty) {
     return undefined;
   }
-  const { document, selection } = editor;
-  const { uri, languageId } = document;
-  return { uri, range: selection, text: document.getText(selection), languageId };
+  const { uri, languageId } = editor.document;
+  return passage({ uri, range: editor.selection, text: editor.document.getText(editor.selection), languageId });
 }
 
 function diagnostic(uri: vscode.Uri, { range, severity, message, source, code }: vscode.Diagnostic): Diagnostic {

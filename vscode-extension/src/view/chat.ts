@@ -66,9 +66,9 @@ export class Chat {
 
   /** Puts something beside the next message; a selection takes the place of another one. */
   attach(attachment: Attachment): void {
-    const { kind, label } = attachment.chip;
+    const { kind, title } = attachment.chip;
     const others = this.#state.chips.filter((chip) => {
-      const isSame = chip.kind === kind && (kind === "selection" || chip.label === label);
+      const isSame = chip.kind === kind && (kind === "selection" || chip.title === title);
       if (isSame) {
         this.#attached.delete(chip.id);
       }

@@ -8,7 +8,7 @@ import * as vscode from "vscode";
 import type { Core } from "../core.ts";
 import { currentFolder } from "../folders.ts";
 import { attempt } from "../ui.ts";
-import { attachment, passage, type Passage } from "./attach.ts";
+import { attachments, type Kind, mentioned, passage, type Passage } from "./attach.ts";
 import { Chat } from "./chat.ts";
 import { page } from "./page.ts";
 import { type Action, type FromView, parseFromView } from "./protocol.ts";
@@ -34,7 +34,7 @@ export class Panel implements vscode.WebviewViewProvider, vscode.Disposable {
       this.#chat.apply({ type: "state", state: this.#chat.state });
       this.#focus();
     },
-    send: ({ text }) => this.#chat.send(text, this.#uri()),
+    send: ({ text }) => this.#send(text),
     again: ({ id }) => this.#chat.again(id, this.#uri()),
     stop: () => { this.#chat.stop(); },
     detach: ({ id }) => { this.#chat.detach(id); },
@@ -127,15 +127,26 @@ export class Panel implements vscode.WebviewViewProvider, vscode.Disposable {
     }
   }
 
-  async #attach(kind: "selection" | "file" | "problems"): Promise<void> {
-    const found = await attachment(kind);
+  async #attach(kind: Kind): Promise<void> {
+    const found = await attachments(kind);
     if (typeof found === "string") {
       void vscode.window.showInformationMessage(found);
-    } else if (found !== undefined) {
-      this.#chat.attach(found);
-      this.#wantsFocus = true;
-      this.#focus();
+      return;
     }
+    for (const one of found) {
+      this.#chat.attach(one);
+    }
+    this.#wantsFocus = true;
+    this.#focus();
+  }
+
+  /** Sends a message, with what it mentions. */
+  #send(text: string): Promise<void> {
+    const kinds = new Set(this.#chat.state.chips.map(({ kind }) => kind));
+    for (const one of mentioned(text).filter(({ chip }) => !kinds.has(chip.kind))) {
+      this.#chat.attach(one);
+    }
+    return this.#chat.send(text, this.#uri());
   }
 
   /** Runs the next step that a failure offers: a command of the server, for the folder of the chat. */

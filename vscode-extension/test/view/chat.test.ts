@@ -72,7 +72,8 @@ class Stage {
     const token = { isCancellationRequested: false };
     const cancel = (): void => {
       token.isCancellationRequested = true;
-      this.end({ stopReason: "cancelled" });
+      const end = { kind: "end" as const, turnId: "t", seq: 9, model: "served" };
+      this.end({ stopReason: "cancelled", end });
     };
     return { token, cancel, dispose: () => undefined } as unknown as CancellationTokenSource;
   }
@@ -139,10 +140,10 @@ test("a second message waits for the end of the answer under way, and an empty o
   const stage = new Stage();
   await stage.chat.send("  ", undefined);
   const done = stage.chat.send("one", undefined);
-  await stage.chat.send("two", undefined);
-  stage.end();
-  await done;
+  const second = stage.chat.send("two", undefined);
   assert.equal(stage.sent.length, 1);
+  stage.end();
+  await Promise.all([done, second]);
 });
 
 test("Stop keeps what came, and it stays part of the conversation", async () => {
@@ -152,7 +153,7 @@ test("Stop keeps what came, and it stays part of the conversation", async () => 
   stage.chat.stop();
   await done;
   stage.say("late");
-  assert.deepEqual([stage.last?.state, stage.last?.answer], ["stopped", "half"]);
+  assert.deepEqual([stage.last?.state, stage.last?.answer, stage.last?.model], ["stopped", "half", "served"]);
   await stage.exchange("two", "2");
   assert.deepEqual(roles(stage.sent[1] ?? {}).slice(0, 2), [["user", "one"], ["assistant", "half"]]);
 });

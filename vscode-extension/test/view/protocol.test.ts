@@ -30,7 +30,7 @@ const BAD = [
   { type: "send", text: "x".repeat(4_000_001) },
   { type: "act", id: "1", index: -1 },
   { type: "act", id: "1", index: 0.5 },
-  { type: "act", id: "1", command: "qwen.auth.logout" },
+  { type: "act", id: "1", index: 0, command: "qwen.auth.logout" },
   { type: "attach", kind: "folder" },
   { type: "run", what: "workbench.action.quit" },
   { type: "run", what: "signIn", argument: {} },

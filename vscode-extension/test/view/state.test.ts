@@ -28,6 +28,8 @@ test("a delta leaves every other turn the same object", () => {
 test("a delta after the end, or of an unknown turn, changes nothing", () => {
   const before = run([{ type: "turn", turn: turn("1", { state: "stopped", answer: "a" }) }]);
   assert.deepEqual(run([delta("1", "late"), delta("9", "x")], before), before);
+  const under = after(before, { type: "turn", turn: turn("2") });
+  assert.deepEqual(run([delta("1", "late"), delta("9", "x")], under), under);
 });
 
 test("a turn takes its own place, and a new one comes last", () => {

@@ -56,6 +56,9 @@ class Editor(Protocol):
     async def asked(self) -> list[str]:
         """The questions that were put so far."""
 
+    async def messages(self) -> str:
+        """What the user was told so far."""
+
     async def type(self, line: int, text: str) -> None:
         """Type text at the end of a line, counted from 0; -1 is the last one."""
 
@@ -91,7 +94,7 @@ INIT_LUA = """
         end,
     })
 
-    Choices, Asked, Changes, Said = {}, {}, 0, {}
+    Choices, Asked, Changes = {}, {}, 0
     vim.ui.select = function(items, opts, done)
         table.insert(Asked, opts.prompt or '')
         local wanted = table.remove(Choices, 1)
@@ -140,6 +143,11 @@ class PlainNeovim:
         """The questions that were put so far."""
         found: list[str] = await self.nvim.lua("return Asked")
         return found
+
+    async def messages(self) -> str:
+        """What the user was told so far."""
+        text: str = await self.nvim.lua("return vim.fn.execute('messages')")
+        return text
 
     async def type(self, line: int, text: str) -> None:
         """Type text at the end of a line, counted from 0; -1 is the last one."""
@@ -249,6 +257,11 @@ class PlainEmacs:
         """The questions that were put so far."""
         found: list[str] = await self.eval("(vconcat asked)")
         return found
+
+    async def messages(self) -> str:
+        """What the user was told so far."""
+        text: str = await self.eval('(with-current-buffer "*Messages*" (buffer-string))')
+        return text
 
     async def type(self, line: int, text: str) -> None:
         """Type text at the end of a line, counted from 0; -1 is the last one."""

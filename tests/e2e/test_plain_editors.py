@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
@@ -104,8 +103,7 @@ async def test_a_conversation_goes_on_by_another_method(
             first = brief_llama.answer(user("Say something."))
             assert said(text) == [first.rstrip()]
             await editor.act(SWITCH, "Qwen account")
-            state = home / ".local" / "state" / "qwen-ls" / "state.json"
-            await until(lambda: asyncio.to_thread(state.exists), bool, "the choice")
+            await until(editor.messages, lambda told: "Switched to qwen-oauth" in told, "that it was switched")
             await editor.type(-1, "\nAnd then?")
             await until(editor.text, lambda text: "And then?" in text, "what was typed")
             assert other.connections == []

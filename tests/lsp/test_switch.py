@@ -11,7 +11,7 @@ import pytest
 
 from canary import canary
 from scene import QWEN, chat
-from wire import NEVER, RpcError
+from wire import CAPABILITIES, NEVER, RpcError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def pressing(beginning: str) -> Any:
     return lambda params: next(a for a in params["actions"] if a["title"].startswith(beginning))
 
 
-async def both(scene: Scene, *folders: Path) -> Client:
+async def both(scene: Scene, *folders: Path, **initialize: Any) -> Client:
     """A server that has a key in its environment and a cached sign-in."""
     scene.provider.configure(keys=[KEY])
     if not scene.cache.exists():
@@ -44,7 +44,7 @@ async def both(scene: Scene, *folders: Path) -> Client:
         "OPENAI_BASE_URL": f"{scene.provider.base_url}/v1",
         "OPENAI_MODEL": "m",
     }
-    return await scene.start(*folders, env=variables)
+    return await scene.start(*folders, env=variables, **initialize)
 
 
 async def method_of(client: Client, folder: Path | None = None) -> tuple[str, str]:
@@ -132,6 +132,19 @@ async def test_a_slow_answer_does_not_hold_the_command(scene: Scene) -> None:
     decided.set()
     await client.notified("window/showMessage", lambda shown: shown["message"].startswith("Switched to qwen"))
     assert await method_of(client) == (QWEN, "folder")
+
+
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "with code of ours"])
+async def test_the_outcome_is_told_once(is_plain: bool, scene: Scene) -> None:  # noqa: FBT001 - a parameter
+    """Editors show nothing of a command's answer, unless by code of ours; those are told by a message."""
+    experimental = {} if is_plain else {"experimental": {"qwen": {"deviceCode": True}}}
+    client = await both(scene, scene.folder(), capabilities={**CAPABILITIES, **experimental})
+    client.on(ASK, pressing("Qwen account"))
+    result = await client.command(SWITCH)
+    assert result["message"].startswith("Switched to qwen")
+    assert await method_of(client) == (QWEN, "folder")
+    told = [n["params"]["message"] for n in client.notifications if n["method"] == "window/showMessage"]
+    assert told == [result["message"]] * is_plain
 
 
 async def test_an_editor_that_never_answers(scene: Scene) -> None:

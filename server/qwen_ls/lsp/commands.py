@@ -205,6 +205,7 @@ async def switched(
     world = await session.world()
     message = await switch(world.ports, place, method, params.target)
     session.changed()
+    session.editor.tell(message)
     return contract.SwitchResult(method, message, await session.status(place))
 
 
@@ -216,7 +217,8 @@ async def switch_when_picked(
         result = await switched(session, params, place, await asking)
     except Problem:
         return
-    session.editor.say(result.message)
+    if not session.editor.is_plain:  # else it has been told
+        session.editor.say(result.message)
 
 
 async def auth_methods(session: Session, params: contract.FolderParams, _: bool) -> contract.MethodsResult:  # noqa: FBT001

@@ -220,6 +220,16 @@ class Editor:
         if on_cancel is not None:
             on_cancel()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the client has no code of ours: it shows nothing of what a command answers."""
+        return self.ours == contract.ClientCapabilities()
+
+    def tell(self, message: str) -> None:
+        """What a command answers, for the user of a client that does not show it."""
+        if self.is_plain:
+            self.say(message)
+
     def say(self, message: str, kind: types.MessageType = types.MessageType.Info) -> None:
         """A line for the user."""
         self.protocol.notify(

@@ -191,7 +191,7 @@ async def told(session: Session, work: Coroutine[Any, Any, contract.EnvResult]) 
     try:
         result = await work
     except Problem as problem:
-        if session.editor.ours == contract.ClientCapabilities():
+        if session.editor.is_plain:
             session.editor.say(problem.message, types.MessageType.Error)
         raise
     finally:
@@ -205,5 +205,5 @@ async def late(session: Session, task: asyncio.Task[contract.EnvResult]) -> None
     try:
         await task
     except Problem as problem:
-        if session.editor.ours != contract.ClientCapabilities():
+        if not session.editor.is_plain:
             session.editor.say(problem.message, types.MessageType.Error)

@@ -43,6 +43,7 @@ async def models_select(
     if await within(asking, ANSWER_WITHIN):
         chosen, ways = await asking
         if chosen is None:
+            session.editor.tell(ways)
             return contract.ModelSelectResult(None, ways, await session.status(place))
         return await selected(session, place, chosen, params.target)
     session.spawn(select_when_picked(session, place, params.target, asking))
@@ -56,6 +57,7 @@ async def selected(
     world = await session.world()
     message = await models_action.select(world.ports, place, model, target)
     session.changed()
+    session.editor.tell(message)
     status = await session.status(place)
     return contract.ModelSelectResult(status.model, message, status)
 
@@ -70,7 +72,8 @@ async def select_when_picked(
             message = (await selected(session, place, chosen, target)).message
     except Problem as problem:
         session.editor.say(problem.message, types.MessageType.Error)
-    else:
+        return
+    if chosen is None or not session.editor.is_plain:  # else it has been told
         session.editor.say(message)
 
 

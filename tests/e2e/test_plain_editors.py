@@ -103,7 +103,7 @@ async def test_a_conversation_goes_on_by_another_method(
             first = brief_llama.answer(user("Say something."))
             assert said(text) == [first.rstrip()]
             await editor.act(SWITCH, "Qwen account")
-            await until(editor.messages, lambda told: "Switched to qwen-oauth" in told, "that it was switched")
+            await until(editor.messages, lambda told: "Switched to qwen-oauth" in told, "the outcome")
             await editor.type(-1, "\nAnd then?")
             await until(editor.text, lambda text: "And then?" in text, "what was typed")
             assert other.connections == []

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 import pytest_asyncio
-from lsprotocol import types
 
 from actions.fakes import ports_of
+from lsp.alone import alone
 from lsp.talk import COMMAND, MODEL, TWIN, Talk, now, said, talking, unique
 from provider import running_provider
-from qwen_ls import contract
 from qwen_ls.actions.chat import Turn
 from qwen_ls.actions.ports import Place
 from qwen_ls.core.chat import Delta
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp.chat import Conversation, Deltas
-from qwen_ls.lsp.editor import Editor
 from qwen_ls.lsp.session import Session, World
 from wire import RpcError
 
@@ -121,8 +119,7 @@ class Recorder:
 
     def notify(self, _method: str, params: Any) -> None:
         """Keep the text."""
-        said = isinstance(params, types.ShowMessageParams)
-        self.texts.append(params.message if said else params.value.get("text", "end"))
+        self.texts.append(params.value.get("text", "end"))
 
 
 async def test_first_delta_at_once() -> None:
@@ -161,11 +158,8 @@ class Broken:
 
 async def test_a_mistake_of_our_own_is_told() -> None:
     """An answer that nobody waits for ends with what went wrong, in its document and as a message."""
-    recorder: Any = Recorder()
-    ports: Any = ports_of(env_files=Broken())
-    editor = Editor(recorder, types.ClientCapabilities(), contract.ClientCapabilities())
-    handover: Any = None
-    session = Session(editor, contract.InitializationOptions(), list, lambda _: ports, handover)
+    ports = ports_of(env_files=Broken())
+    session, listener = alone(ports, Session)
     world = World.over(ports)
     turn = world.chats.begin(Place(None), "hello", None, None)
     told: list[Problem | None] = []
@@ -174,7 +168,7 @@ async def test_a_mistake_of_our_own_is_told() -> None:
         await Conversation(session, world, turn, outlet).run(None, tell=True)
     assert failed.value.kind is Kind.INTERNAL
     assert told == [failed.value]
-    assert recorder.texts == [failed.value.message]
+    assert [said.message for said in listener.params("window/showMessage")] == [failed.value.message]
     assert "nobody" not in failed.value.message
     assert world.chats.turns == {}
 

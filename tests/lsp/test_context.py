@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lsprotocol import types
 
+from actions.fakes import ports_of
 from canary import canary
+from lsp.alone import alone
 from lsp.buffers import Editor
+from qwen_ls import contract
+from qwen_ls.core.errors import Problem
+from qwen_ls.lsp.documents import send
+from qwen_ls.lsp.session import Session, World
 from scene import chat
 from sweep import sweep
 from wire import RpcError, uri
@@ -279,6 +286,26 @@ async def test_a_document_about_a_file_of_no_folder(scene: Scene, folder: Path) 
     did_open(client, folder / ".npmrc", SECRET)
     with pytest.raises(RpcError, match="hold keys or passwords"):
         await new_document(client, uri=uri(folder / ".npmrc"))
+
+
+async def test_a_document_that_is_closed_at_once() -> None:
+    """Sent while the server still starts, and closed: nothing is written into what nobody has open."""
+    where = "file:///ws/closed.qwen.md"
+
+    class Starting(Session):
+        """A session that is asked to close a document while it gets ready."""
+
+        async def world(self) -> World:
+            """The world, later."""
+            self.texts.close(where)
+            return world
+
+    world = World.over(ports_of())
+    session, _ = alone(ports_of(), Starting)
+    session.texts.open(types.TextDocumentItem(where, "markdown", 1, "hello"))
+    with pytest.raises(Problem, match="No such chat document is open"):
+        await send(session, contract.ChatSendParams(document=where), twin=False)
+    assert (world.chats.turns, session.documents.writings) == ({}, {})
 
 
 async def test_mentions_in_a_document(scene: Scene, folder: Path) -> None:

@@ -88,11 +88,3 @@ def test_a_watcher_is_told_once_per_notification_and_at_the_end() -> None:
     texts.close("file:///x")
     assert told == [("a\nb", "xxa\nb"), ("closed",)]
     assert texts.get("file:///x") is None
-
-
-def test_the_text_of_a_range() -> None:
-    """A selection over lines is cut at both ends."""
-    document = Text("file:///x", "markdown", 1, ["abc", "def", "ghi"])
-    assert document.lines_in(types.Range(types.Position(0, 1), types.Position(2, 2))) == "bc\ndef\ngh"
-    assert document.lines_in(types.Range(types.Position(1, 1), types.Position(1, 2))) == "e"
-    assert document.lines_in(types.Range(types.Position(7, 0), types.Position(8, 0))) == ""

@@ -80,11 +80,6 @@ class Given:
     files: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing."""
-        return self == Given()
-
 
 @attrs.frozen
 class Located:

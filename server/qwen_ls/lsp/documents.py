@@ -405,10 +405,10 @@ def message_of(document: ChatDocument, text: Text) -> str:
 async def send(session: Session, params: contract.ChatSendParams, *, twin: bool) -> contract.ChatResult:
     """Send a chat document's last message and write the answer into it."""
     assert params.document is not None  # noqa: S101 - else it is not sent here
-    text = session.documents.open(params.document)
+    world, place = await session.world(), await session.place(params.document)
+    text = session.documents.open(params.document)  # only now: it may have been closed meanwhile
     document = parse_document(text.text)
     message_of(document, text)
-    world, place = await session.world(), await session.place(text.uri)
     turn = world.chats.begin(place, None, document.messages, None, keep=False)
     turn.asked_model = params.model or document.front.get("model") or None
     turn.given = together(given_of(document.front), given_by(params.context))

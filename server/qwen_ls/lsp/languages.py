@@ -67,10 +67,11 @@ def language_of(text: Text) -> Language | None:
 
 @attrs.define(eq=False)
 class Diagnostics:
-    """Findings in open documents, sent when they are other ones; at most one look at a time per document."""
+    """Findings in open documents, sent when they are other ones; of two looks at a time the later counts."""
 
     session: Session
     _due: dict[str, asyncio.TimerHandle] = attrs.field(factory=dict)
+    _looks: dict[str, object] = attrs.field(factory=dict)  # the latest of each document
     _told: dict[str, list[types.Diagnostic]] = attrs.field(factory=dict)
 
     def touch(self, text: Text) -> None:
@@ -92,17 +93,19 @@ class Diagnostics:
         """A document was closed: what was found in it goes."""
         if (due := self._due.pop(uri, None)) is not None:
             due.cancel()
+        self._looks.pop(uri, None)
         if self._told.pop(uri, None):
             self._send(uri, None, [])
 
     def _look(self, language: Language, text: Text) -> None:
         self._due.pop(text.uri, None)
-        self.session.spawn(self._find(language, text))
+        look = self._looks[text.uri] = object()
+        self.session.spawn(self._find(language, text, look))
 
-    async def _find(self, language: Language, text: Text) -> None:
+    async def _find(self, language: Language, text: Text, look: object) -> None:
         version = text.version
         found = await language.diagnose(self.session, text) or []
-        if self.session.texts.get(text.uri) is not text or text.version != version:
+        if self._looks.get(text.uri) is not look or text.version != version:
             return  # closed, or changed meanwhile, which has asked for another look
         if self._told.get(text.uri) != found:
             self._told[text.uri] = found

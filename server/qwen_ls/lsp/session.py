@@ -56,6 +56,8 @@ class Session:
     _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
     _told: dict[str | None, Any] = attrs.field(factory=dict)
     _due: asyncio.TimerHandle | None = None
+    _publishing: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    _wanted: object = None
 
     def __attrs_post_init__(self) -> None:
         self.diagnostics = Diagnostics(self)
@@ -161,6 +163,13 @@ class Session:
             self.spawn(self.editor.ask_quietly(types.WORKSPACE_CODE_LENS_REFRESH))
 
     async def _publish(self) -> None:
+        """One at a time, so that an older status never comes after a newer one."""
+        self._wanted = wanted = object()
+        async with self._publishing:
+            if self._wanted is wanted:  # else a later one waits, and tells all of it
+                await self._tell()
+
+    async def _tell(self) -> None:
         world = await self.world()
         folders: list[Folder | None] = [*await self.folders.open(self.folder_uris())]
         verbose = False

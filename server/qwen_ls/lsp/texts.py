@@ -83,17 +83,6 @@ class Text:
         """A range of one line, from columns in code points."""
         return types.Range(self.position(line, start), self.position(line, end))
 
-    def lines_in(self, chosen: types.Range) -> str:
-        """The text of a range in the client's units."""
-        first, last = chosen.start.line, min(chosen.end.line, len(self.lines) - 1)
-        if first > last:
-            return ""
-        lines = self.lines[first : last + 1]
-        if last == chosen.end.line:
-            lines[-1] = lines[-1][: self.column(last, chosen.end.character)]
-        lines[0] = lines[0][self.column(first, chosen.start.character) :]
-        return "\n".join(lines)
-
     def change(self, changes: Sequence[types.TextDocumentContentChangeEvent], version: int) -> None:
         """Take the changes of one `didChange`, in order, and tell who watches."""
         before = self.text if self.watchers else ""

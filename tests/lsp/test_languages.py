@@ -1,0 +1,41 @@
+"""qwen_ls.lsp.languages: findings in open documents, over a session without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from actions.fakes import ports_of
+from lsp.alone import alone
+from qwen_ls.lsp.languages import Language
+from qwen_ls.lsp.session import Session
+
+if TYPE_CHECKING:
+    from qwen_ls.lsp.texts import Text
+
+
+async def test_an_older_look_does_not_come_after_a_newer_one() -> None:
+    """A look that takes long is dropped when a later one at the same text has been faster."""
+    session, listener = alone(ports_of(), Session)
+    text = session.texts.open(types.TextDocumentItem("file:///ws/.env", "dotenv", 1, "A=b"))
+    answers = {name: asyncio.Event() for name in ("older", "newer")}
+    names = iter(answers)
+
+    async def diagnose(_: Session, text: Text) -> list[types.Diagnostic]:
+        name = next(names)
+        await answers[name].wait()
+        return [types.Diagnostic(text.range(0, 0, 1), name)]
+
+    language = Language(lambda _: True, code_actions=diagnose, diagnose=diagnose)  # type: ignore[arg-type]
+    for _ in answers:
+        session.diagnostics._look(language, text)
+    await asyncio.sleep(0)  # both have begun
+    looks = list(session._tasks)
+    answers["newer"].set()
+    await asyncio.sleep(0)
+    answers["older"].set()
+    await asyncio.wait(looks)
+    told = listener.params(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+    assert [[d.message for d in params.diagnostics] for params in told] == [["newer"]]

@@ -43,7 +43,10 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     openEnv: async () => {
       const where = await chooseFolder("Open .env", true);
       if (where !== undefined) {
-        say((await server.command("qwen.env.open", { uri: where.uri })).message);
+        const { message, opened } = await server.command("qwen.env.open", { uri: where.uri });
+        if (opened) {
+          say(message); // else the server has said what to do
+        }
       }
     },
     doctor: async () => {
@@ -127,13 +130,32 @@ export function serverCommands(parts: () => Parts): ExecuteCommand {
     const run = (): Promise<unknown> =>
       parts().core.server.command(command as keyof Commands, argument);
     try {
-      return await (asks?.(parts(), argument) ?? run());
+      const asked = asks?.(parts(), argument);
+      if (asked !== undefined) {
+        return await asked;
+      }
+      const result = await run();
+      if (TOLD_HERE.has(command)) {
+        say((result as { message: string }).message);
+      }
+      return result;
     } catch (error) {
       void tell(error);
       return undefined;
     }
   };
 }
+
+/** Commands that answer in a line, and leave it to a client of ours to show it. */
+const TOLD_HERE = new Set<string>([
+  "qwen.auth.logout",
+  "qwen.auth.switch",
+  "qwen.keys.remove",
+  "qwen.models.select",
+  "qwen.trust.allow",
+  "qwen.trust.deny",
+  "qwen.trust.forget",
+] satisfies (keyof Commands)[]);
 
 type Asked = (parts: Parts, argument: unknown) => Promise<unknown> | undefined;
 

@@ -87,8 +87,9 @@ def variables(root: Path, **more: str) -> dict[str, str]:
 # --- Neovim ---------------------------------------------------------------------------------------
 
 INIT_LUA = """
+    vim.filetype.add({ filename = { ['.env'] = 'env' } })
     vim.api.nvim_create_autocmd('FileType', {
-        pattern = 'markdown',
+        pattern = { 'markdown', 'env' },
         callback = function()
             vim.lsp.start({ name = 'qwen-ls', cmd = { 'qwen-ls' }, root_dir = vim.fn.getcwd() })
         end,
@@ -176,6 +177,7 @@ INIT_EL = r"""
 (setq inhibit-startup-screen t initial-scratch-message nil make-backup-files nil auto-save-default nil
       create-lockfiles nil native-comp-jit-compilation nil)
 (add-to-list 'auto-mode-alist '("\\.qwen\\.md\\'" . text-mode))
+(add-to-list 'auto-mode-alist '("/\\.env\\'" . text-mode))
 (with-eval-after-load 'eglot (add-to-list 'eglot-server-programs '(text-mode . ("qwen-ls"))))
 (add-hook 'text-mode-hook #'eglot-ensure)
 (global-set-key (kbd "C-c a") #'eglot-code-actions)

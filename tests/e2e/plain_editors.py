@@ -275,6 +275,21 @@ class PlainEmacs:
         self.keys("\x1f")
 
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def reached(rig: Path) -> Connection:
+    """A connection to an Emacs that is starting: its socket has a name before it listens."""
+
+    async def attempt() -> list[Connection]:
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            return [await asyncio.open_unix_connection(str(rig))]
+        return []
+
+    (connection,) = await until(attempt, bool, "Emacs")
+    return connection
+
+
 @contextlib.asynccontextmanager
 async def running_emacs(root: Path, env: Mapping[str, str]) -> AsyncIterator[PlainEmacs]:
     """An Emacs in the folder `root / "project"`."""
@@ -305,8 +320,7 @@ async def running_emacs(root: Path, env: Mapping[str, str]) -> AsyncIterator[Pla
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
-        await until(lambda: asyncio.to_thread(rig.exists), bool, "Emacs")
-        reader, writer = await asyncio.open_unix_connection(str(rig))
+        reader, writer = await reached(rig)
         try:
             yield PlainEmacs(terminal, reader, writer)
         finally:

@@ -5,6 +5,7 @@
 #   .e2e/llama/root   Debian's llama.cpp (suite sid) and everything it links to, unpacked, not installed
 #   .e2e/neovim-0.10  Neovim and tmux of Debian trixie, .e2e/neovim-0.12 Neovim of forky, in the same way
 #   .e2e/emacs        Emacs of Debian trixie, without graphics, in the same way
+#   .e2e/helix        Helix of Debian trixie, in the same way
 #   .e2e/luacheck     a linter for the Lua of Neovim's client, from trixie in the same way
 #   .e2e/tiny.gguf    a model of random weights that speaks in words, made here
 #   gnome-keyring     and dbus, installed on the system by apt-get where they are missing: needs root, once
@@ -139,6 +140,7 @@ part llama sid llama-server llama.cpp
 part neovim-0.10 trixie 'nvim tmux' neovim tmux
 part neovim-0.12 forky nvim neovim
 part emacs trixie emacs-nox emacs-nox
+part helix trixie hx hx
 wanted=$(digest "$here/make_tiny_model.py")
 if ! is_done "$model" "$wanted"; then
   "$python" "$here/make_tiny_model.py" "$model.new" || fail "the model could not be made with $python"

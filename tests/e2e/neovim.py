@@ -168,18 +168,22 @@ def write_programs(folder: Path, **commands: Sequence[str]) -> Path:
     return folder
 
 
-def variables(version: Version, scene: Scene) -> dict[str, str]:
-    """The environment of a Neovim: the scene's home, and our programs before the machine's."""
+def surroundings(scene: Scene) -> dict[str, str]:
+    """The environment of an editor: the scene's home, and our programs before the machine's."""
     browser = [sys.executable, str(BROWSER), str(scene.root / "opened")]
     programs = write_programs(scene.root / "programs", xdg_open=browser)
     base = environment(scene.home, QWEN_LS_OAUTH_BASE_URL=scene.provider.base_url, **scene.env)
     own = {
         "PATH": f"{programs}{os.pathsep}{base['PATH']}",
-        "VIMRUNTIME": str(runtime(version) / "share" / "nvim" / "runtime"),
         "XDG_CONFIG_HOME": str(scene.home / ".config"),
         "TERM": "xterm-256color",
     }
     return {**base, **own}
+
+
+def variables(version: Version, scene: Scene) -> dict[str, str]:
+    """The environment of a Neovim."""
+    return {**surroundings(scene), "VIMRUNTIME": str(runtime(version) / "share" / "nvim" / "runtime")}
 
 
 def init_lua(version: Version, more: str = "") -> str:

@@ -1,4 +1,4 @@
-"""A Neovim with a screen: below tmux, which can be asked what stands on it, or on a bare pseudo-terminal.
+"""An editor with a screen: below tmux, which can be asked what stands on it, or on a bare pseudo-terminal.
 
 with tmux("0.10", scene, folder, options=["notes.md"]) as screen:
     screen.keys(":Qwen chat", "Enter")
@@ -55,28 +55,24 @@ class Screen:
         """What stands on the screen, line by line; with its escape sequences, if wanted."""
         return self.tmux("capture-pane", "-p", *(["-e"] if colours else []))
 
-    def until(self, words: str, *, gone: bool = False) -> str:
-        """Wait until words stand on the screen, or are gone; the screen then."""
+    def until(self, words: str, *, or_else: str | None = None, gone: bool = False) -> str:
+        """Wait until words stand on the screen, or others do, or they are gone; the screen then."""
         deadline = time.monotonic() + DEADLINE
-        while (words in (text := self.text())) == gone:
+        while any(w in (text := self.text()) for w in (words, or_else or words)) == gone:
             assert time.monotonic() < deadline, f"{words!r} {'stays' if gone else 'is not'} on:\n{text}"
             select.select([], [], [], WAIT)  # nothing tells of a change on another terminal
         return text
 
 
 @contextlib.contextmanager
-def tmux(version: Version, scene: Scene, folder: Path, *, options: Sequence[str] = ()) -> Iterator[Screen]:
-    """A Neovim below tmux, in a folder."""
+def below_tmux(
+    scene: Scene, folder: Path, command: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[Screen]:
+    """An editor below tmux, in a folder."""
     root = STORE / "neovim-0.10" / "root"
-    init = scene.root / "init.lua"
-    init.write_text(init_lua(version))
-    environment = {
-        **variables(version, scene),
-        "TERMINFO_DIRS": str(root / "usr/share/terminfo") + ":/lib/terminfo",
-    }
-    socket = scene.root / "tmux"
-    screen = Screen([str(root / "usr/bin/tmux"), "-S", str(socket), "-f", "/dev/null"], environment)
-    command = [program(version), "-n", "-i", "NONE", "-u", str(init), *options]
+    terminals = {"TERMINFO_DIRS": f"{root / 'usr/share/terminfo'}:/lib/terminfo"}
+    program = [str(root / "usr/bin/tmux"), "-S", str(scene.root / "tmux"), "-f", "/dev/null"]
+    screen = Screen(program, {**environment, **terminals})
     size = ["-x", str(COLUMNS), "-y", str(ROWS)]
     screen.tmux("new-session", "-d", *size, "-c", str(folder), *command)
     try:
@@ -84,6 +80,16 @@ def tmux(version: Version, scene: Scene, folder: Path, *, options: Sequence[str]
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
             screen.tmux("kill-server")
+
+
+@contextlib.contextmanager
+def tmux(version: Version, scene: Scene, folder: Path, *, options: Sequence[str] = ()) -> Iterator[Screen]:
+    """A Neovim below tmux, in a folder."""
+    init = scene.root / "init.lua"
+    init.write_text(init_lua(version))
+    command = [program(version), "-n", "-i", "NONE", "-u", str(init), *options]
+    with below_tmux(scene, folder, command, variables(version, scene)) as screen:
+        yield screen
 
 
 @attrs.define(eq=False)

@@ -1,0 +1,88 @@
+"""Helix as it comes, with a few lines of settings: a chat document by code actions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from e2e.neovim import STORE, surroundings
+from e2e.terminal_screen import DEADLINE, below_tmux
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from e2e.llama import Llama
+    from e2e.terminal_screen import Screen
+    from scene import Scene
+
+NOT_YET = "No c"  # onfigured language server, before it has started; ode actions, before it has seen a change
+SETTINGS = """
+[language-server.qwen-ls]
+command = "qwen-ls"
+
+[[language]]
+name = "markdown"
+language-servers = ["qwen-ls"]
+"""
+
+
+@contextlib.contextmanager
+def helix(scene: Scene, folder: Path) -> Iterator[Screen]:
+    """A Helix with a chat document, in a folder that it takes for a workspace."""
+    usr = STORE / "helix" / "root" / "usr"
+    if not (usr / "bin" / "hx").is_file():
+        raise RuntimeError(f"no Helix in {STORE}: run tests/e2e/install.sh (`make e2e` does)")
+    settings = scene.home / ".config" / "helix" / "languages.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(SETTINGS)
+    (folder / ".git").mkdir()
+    (folder / "chat.qwen.md").touch()
+    variables = {**surroundings(scene), "HELIX_RUNTIME": str(usr / "lib" / "hx" / "runtime")}
+    with below_tmux(scene, folder, [str(usr / "bin" / "hx"), "chat.qwen.md"], variables) as screen:
+        screen.until("chat.qwen.md")
+        yield screen
+
+
+def act(screen: Screen, title: str) -> None:
+    """Run a code action: its menu, then down to its title."""
+    screen.until("NOR")
+    deadline = time.monotonic() + DEADLINE
+    screen.keys("Space", "a")
+    while title not in (text := screen.until("Qwen: ", or_else=NOT_YET)):
+        assert time.monotonic() < deadline, f"no {title!r} on:\n{text}"
+        if NOT_YET not in text:
+            screen.keys("Escape")  # by itself: with a key after it, it would be Alt
+            screen.until("Qwen: ", gone=True)
+        screen.keys("Space", "a")
+    shown = [line.strip() for line in text.splitlines()]
+    actions = [line for line in shown if line.startswith("Qwen: ")]
+    for _ in range(actions.index(title)):
+        screen.keys("C-n")
+    screen.keys("Enter")
+
+
+def write(screen: Screen, text: str) -> None:
+    """Type at the end of the document."""
+    screen.keys("g", "e", "A", text, "Escape")
+    screen.until("NOR")
+
+
+async def test_an_answer_is_written_and_another_one_stopped(scene: Scene, llama: Llama) -> None:
+    """Send and Stop are code actions; what came before the stop stays, marked."""
+    folder = scene.folder("ws", scene.pair(llama.api_keys[0], llama.alias, llama.base_url))
+
+    def journey() -> None:
+        with helix(scene, folder) as screen:
+            write(screen, "go on for ever")
+            act(screen, "Qwen: Send")
+            screen.until("### assistant")
+            act(screen, "Qwen: Stop")
+            screen.keys("g", "e")
+            screen.until("qwen: stopped")
+            screen.until("### user")
+
+    await asyncio.to_thread(journey)
+    await llama.falls_idle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,18 @@ def look(path: str) -> tuple[Path, int, str]:
 def has_words(count: int, text: str) -> bool:
     """Whether more than some words of an answer have come."""
     return text.count("word") > count
+
+
+def edits_asked(talk: Talk, buffer: Buffer) -> list[Any]:
+    """The edits of a document that the server has asked for."""
+    edits = [m for m in talk.client.asked if m["method"] == "workspace/applyEdit"]
+    return [m for m in edits if buffer.uri in str(m["params"])]
+
+
+async def offered(editor: Editor, buffer: Buffer, title: str) -> None:
+    """Wait for a code action."""
+    while title not in await editor.actions(buffer):
+        pass
 
 
 async def answered(editor: Editor, buffer: Buffer) -> str:
@@ -267,6 +280,44 @@ async def test_an_editor_that_drops_edits_gets_the_answer_by_one_more_action(tal
     await here.run(buffer, "Qwen: Insert answer")
     assert buffer.text == f"### user\n\nWill you take it?\n\n### assistant\n\n{reply}\n\n### user\n\n"
     assert "Qwen: Insert answer" not in await here.actions(buffer)
+
+
+async def test_the_rest_of_an_answer_stays_an_answer(talk: Talk) -> None:
+    """What was held back in its middle is put below the user's next message, and not into it."""
+    await talk.provider.configure(reply="word " * 100, token_interval=0.01)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / "i2.qwen.md", ask("Half now?"))
+    await here.run(buffer, "Qwen: Send")
+    await here.until(buffer, partial(has_words, 3))
+    here.manners = Manners(takes_unasked=False)
+    result = await talk.client.command("qwen.chat.insert", document=buffer.uri)
+    assert result == {"inserted": False}  # it has not all come
+    await asyncio.wait_for(offered(here, buffer, "Qwen: Insert answer"), 20)
+    here.type(buffer, "\n\n### user\n\nAnd then?\n")
+    await here.run(buffer, "Qwen: Insert answer")
+    contents = [(b.role, b.content) for b in parse_document(buffer.text).blocks]
+    assert [role for role, _ in contents] == [Role.USER, Role.ASSISTANT] * 2 + [Role.USER]
+    assert contents[2][1] == "And then?"
+    assert (contents[1][1] + contents[3][1]).count("word") == 100
+
+
+async def test_an_editor_that_is_held_up_gets_each_piece_once(talk: Talk) -> None:
+    """A prompt keeps it from answering for a while: nothing is sent again meanwhile."""
+    await talk.provider.configure(reply="One piece.")
+    here, is_free = editor(talk), asyncio.Event()
+
+    async def later(params: Any) -> Any:
+        await is_free.wait()
+        return here._apply(params)
+
+    talk.client.on("workspace/applyEdit", later)
+    buffer = here.write(folder(talk) / "i3.qwen.md", ask("Are you there?"))
+    await here.run(buffer, "Qwen: Send")
+    await talk.client.notified("$/cancelRequest", lambda p: p["id"] == edits_asked(talk, buffer)[0]["id"])
+    with pytest.raises(asyncio.TimeoutError):
+        await talk.client.until(lambda: len(edits_asked(talk, buffer)) > 1, 1.0)
+    is_free.set()
+    assert (await answered(here, buffer)).count("One piece.") == 1
 
 
 async def test_line_ends_of_the_editor_stay(talk: Talk) -> None:

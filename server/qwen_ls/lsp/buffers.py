@@ -84,11 +84,7 @@ class OpenBuffers:
 
     def _takes_edits(self) -> bool:
         workspace = self.session.editor.capabilities.workspace
-        edits = workspace.workspace_edit if workspace else None
-        if workspace is None or not workspace.apply_edit or edits is None:
-            return False
-        # Neovim declares what can be done to files alone, which only `documentChanges` can say.
-        return bool(edits.document_changes or edits.resource_operations)
+        return workspace is not None and bool(workspace.apply_edit) and self.session.editor.takes_versions
 
     async def _edit(self, text: Text, taken: Taken) -> bool:
         document = types.OptionalVersionedTextDocumentIdentifier(uri=text.uri, version=text.version)

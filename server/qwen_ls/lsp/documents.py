@@ -23,6 +23,7 @@ from qwen_ls.core.chatdoc import (
     SUFFIX,
     AnswerWriter,
     answer_position,
+    last_block,
     parse_document,
     write_mark,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 EVERY = 0.06  # seconds between two edits: often enough for reading along
 ECHO_TIMEOUT = 300.0  # seconds for the `didChange` of an applied edit; Emacs tells when its user rests
+BLOCKED = 30.0  # seconds for it where the client says nothing: its user may have a prompt to answer first
 SETTLE = 0.5  # seconds for it where the document has changed meanwhile, or the client has said no
 MOST_REFUSALS = 3  # edits in a row that are not taken, before the rest is held back
 OPENING, CLOSING = "### assistant\n\n", "\n\n### user\n"
@@ -227,9 +229,8 @@ class Writing:
             self._moved.clear()
             applied = await self._apply(self._flight, version)
             has_moved = self.text.version != version
-            if not (applied is False and has_moved) and await self._is_seen(
-                ECHO_TIMEOUT if applied and not has_moved else SETTLE
-            ):
+            patience = SETTLE if has_moved else {True: ECHO_TIMEOUT, None: BLOCKED, False: SETTLE}[applied]
+            if not (applied is False and has_moved) and await self._is_seen(patience):
                 return True
             self._flight = ""
             refusals = refusals + 1 if self.text.version == version else 0
@@ -274,10 +275,7 @@ class Writing:
         return isinstance(answer, dict) and answer.get("applied") is True
 
     def _edit_of(self, edit: types.TextEdit, version: int) -> types.WorkspaceEdit:
-        workspace = self.session.editor.capabilities.workspace
-        takes = workspace.workspace_edit if workspace else None
-        # Neovim declares what can be done to files alone, which only `documentChanges` can say.
-        if takes is None or not (takes.document_changes or takes.resource_operations):
+        if not self.session.editor.takes_versions:
             return types.WorkspaceEdit(changes={self.text.uri: [edit]})
         document = types.OptionalVersionedTextDocumentIdentifier(self.text.uri, version)
         return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(document, [edit])])
@@ -294,12 +292,13 @@ class Writing:
 
     async def insert_held(self) -> None:
         """Put in what was held back: now, as part of a command of the user's. Raises Problem."""
-        await self.ended.wait()
         piece, self._held = "".join(self._held), []
         self.stage = Stage.WRITING
         end = answer_position(self.text.text)
         if self._is_begun and end != self._anchor:
-            self._anchor, piece = end, "\n\n" + piece.lstrip("\n")
+            last = last_block(self.text.lines)
+            heading = "" if last is not None and last.role is Role.ASSISTANT else OPENING
+            self._anchor, piece = end, f"\n\n{heading}" + piece.lstrip("\n")
         if await self._insert(piece):
             self._close()
             self.session.documents.changed(self)
@@ -375,8 +374,9 @@ class Documents:
         return writing is not None and bool(writing.stop())
 
     async def insert(self, uri: str | None) -> bool:
-        """Put in what was held back; whether there was anything. Raises Problem."""
-        held = [w for w in self.writings.values() if w.stage is Stage.HELD and uri in {None, w.text.uri}]
+        """Put in the answers that were held back and have all come; whether there was any. Raises Problem."""
+        wanted = [w for w in self.writings.values() if uri in {None, w.text.uri}]
+        held = [w for w in wanted if w.stage is Stage.HELD and w.ended.is_set()]
         for writing in held:
             await writing.insert_held()
         return bool(held)

@@ -85,6 +85,14 @@ class Editor:
     name: str = ""  # as the client calls itself
     _questions: dict[ConsentKey, Question] = attrs.field(factory=dict)
 
+    @property
+    def takes_versions(self) -> bool:
+        """Whether an edit can name the version of the document that it is meant for."""
+        workspace = self.capabilities.workspace
+        edits = workspace.workspace_edit if workspace else None
+        # Neovim declares what can be done to files alone, which only `documentChanges` can say.
+        return edits is not None and bool(edits.document_changes or edits.resource_operations)
+
     # --- questions --------------------------------------------------------------------------------
 
     async def choose(

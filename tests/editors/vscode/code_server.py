@@ -11,9 +11,11 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +34,11 @@ QUIET = {
     "extensions.autoUpdate": False,
     "extensions.ignoreRecommendations": True,
     "security.workspace.trust.enabled": False,
+    "files.autoSave": "off",
     "telemetry.telemetryLevel": "off",
     "update.mode": "none",
     "window.confirmBeforeClose": "never",
+    "workbench.editor.useModal": "off",
     "workbench.enableExperiments": False,
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "workbench.startupEditor": "none",
@@ -44,15 +48,10 @@ QUIET = {
 
 @attrs.frozen
 class CodeServer:
-    """One that runs: `url` is where a browser finds it, `root` holds everything it and its children write."""
+    """One that runs: where a browser finds it, and the process that leads its session."""
 
     url: str
-    root: Path
-
-    @property
-    def user_data(self) -> Path:
-        """VS Code's own folder: settings, logs, storage."""
-        return self.root / "user-data"
+    pid: int
 
 
 @contextlib.asynccontextmanager
@@ -91,7 +90,7 @@ async def running_code_server(
     try:
         url = await asyncio.wait_for(_address(process.stdout, said), START_DEADLINE)
         reading = asyncio.create_task(_drain(process.stdout, root / "code-server.log"))
-        yield CodeServer(url, root)
+        yield CodeServer(url, process.pid)
     finally:
         await _end(process)
         if reading is not None:
@@ -123,10 +122,15 @@ def program(version: str) -> Sequence[str | Path]:
 
 
 def environment(root: Path) -> dict[str, str]:
-    """The variables of a desktop that has nothing but a home."""
+    """The variables of a desktop that has nothing but a home, whose shell knows this Python's programs.
+
+    VS Code takes its variables from a login shell, and that sets its own PATH: hence the profile.
+    """
     home = root / "home"
     home.mkdir(parents=True, exist_ok=True)
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    (home / ".profile").write_text(f"PATH={shlex.quote(path)}\n")
+    return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "SHELL": "/bin/sh"}
 
 
 def chromium() -> str:

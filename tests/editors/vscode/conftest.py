@@ -1,4 +1,4 @@
-"""A real VS Code in Chromium, with the packaged extension, for each test that asks for a `stage`.
+"""A real VS Code in Chromium, with the packaged extension, for each test that asks for `windows`.
 
 What is missing fails the test that needs it; nothing is skipped. Screenshots and logs are left in
 .e2e/artefacts/vscode, in a folder per test.
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from editors.vscode.code_server import LEAST, NEWEST, STORE, install_extension
-from editors.vscode.stage import Stage
-from provider import running_provider
+from editors.vscode.windows import Windows
+from qwen_ls.demo.provider import Provider
+from scene import Scene, set_scene
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,7 +27,7 @@ HERE = Path(__file__).parent
 EXTENSION = HERE.parents[2] / "vscode-extension" / "qwen-ls.vsix"
 ARTEFACTS = STORE / "artefacts" / "vscode"
 # 127.0.0.1 would not do: code-server rewrites it, in the pages that an extension opens, to a path of its own.
-PROVIDER_HOST = "127.0.0.2"
+HOST = "127.0.0.2"
 MANIFEST = """<?xml version="1.0" encoding="utf-8"?>
 <PackageManifest Version="2.0.0" xmlns="http://schemas.microsoft.com/developer/vsx-schema/2011">
 <Metadata><Identity Language="en-US" Id="probe" Version="0.0.1" Publisher="qwen-ls-tests"/></Metadata>
@@ -64,14 +65,19 @@ def installed(probe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 @pytest.fixture
-async def stage(
-    request: pytest.FixtureRequest, tmp_path: Path, installed: dict[str, Path]
-) -> AsyncIterator[Stage]:
-    """An empty home, a provider, and VS Codes on demand."""
-    artefacts = ARTEFACTS / re.sub(r"\W+", "-", request.node.name)
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    """An empty home, and a provider whose pages a browser is really sent to."""
+    async with Provider(host=HOST, interval=1) as provider, set_scene(tmp_path, provider) as made:
+        yield made
+
+
+@pytest.fixture
+async def windows(
+    request: pytest.FixtureRequest, scene: Scene, installed: dict[str, Path]
+) -> AsyncIterator[Windows]:
+    """VS Codes on demand."""
+    artefacts = ARTEFACTS / re.sub(r"\W+", "-", request.node.name).strip("-")
     shutil.rmtree(artefacts, ignore_errors=True)
-    async with (
-        running_provider(host=PROVIDER_HOST, interval=1) as provider,
-        contextlib.AsyncExitStack() as stack,
-    ):
-        yield Stage(tmp_path, artefacts, provider, installed, stack)
+    artefacts.mkdir(parents=True)
+    async with contextlib.AsyncExitStack() as stack:
+        yield Windows(scene, artefacts, installed, stack)

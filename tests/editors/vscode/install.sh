@@ -3,10 +3,10 @@
 #
 #   .e2e/code-server-1.139/   code-server 4.139.1, which is VS Code 1.139.1, with node 24
 #   .e2e/code-server-1.104/   code-server 4.104.0, the least VS Code the extension says it runs in, with node 22
-#   chromium                  installed on the system by apt-get where it is missing: needs root, once
+#   chromium, a C++ compiler  installed on the system by apt-get where they are missing: needs root, once
 #
-# Node.js comes as a wheel from the Python index, code-server from the npm registry; none of their install
-# scripts runs, so no compiler is needed. A second run finds the stamps and downloads nothing. What cannot be
+# Node.js comes as a wheel from the Python index, code-server from the npm registry. One of all the install
+# scripts runs: it compiles what writes VS Code's logs, without which there would be none to look into. A second run finds the stamps and downloads nothing. What cannot be
 # had is an error, never a skip.
 set -euo pipefail
 
@@ -25,11 +25,15 @@ logged() {
   "$@" >>"$log" 2>&1 || fail "\`$1 ${2-} ${3-}\` failed: $(tail -n 5 "$log")"
 }
 
-install_chromium() {
-  command -v chromium >/dev/null && return
-  command -v apt-get >/dev/null || fail "no chromium, and no apt-get: install it as this system does"
-  [ "$(id -u)" = 0 ] || fail "no chromium: as root, run \`apt-get install chromium\`, then this again"
-  local install=(apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install chromium fonts-dejavu-core)
+install_programs() {
+  local missing=()
+  command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)
+  command -v g++ >/dev/null || missing+=(g++)
+  command -v make >/dev/null || missing+=(make)
+  [ ${#missing[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || fail "no ${missing[*]}, and no apt-get: install them as this system does"
+  [ "$(id -u)" = 0 ] || fail "no ${missing[*]}: as root, run \`apt-get install ${missing[*]}\`, then this again"
+  local install=(apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install "${missing[@]}")
   DEBIAN_FRONTEND=noninteractive "${install[@]}" >"$log" 2>&1 || {  # package lists may be missing or old
     apt-get -qq update >>"$log" 2>&1 || true
     DEBIAN_FRONTEND=noninteractive logged "${install[@]}"
@@ -55,6 +59,8 @@ JSON
     [ "$part" = . ] || part=node_modules/code-server/$part
     (cd "$place/$part" && PATH=$node/bin:$PATH logged npm install --omit=dev --ignore-scripts --no-audit --no-fund)
   done
+  (cd "$place/node_modules/code-server/lib/vscode" &&
+    PATH=$node/bin:$PATH logged npm rebuild @vscode/spdlog --nodedir="$node")
   echo "$wanted" > "$place.stamp"
 }
 
@@ -62,7 +68,7 @@ mkdir -p "$store"
 log=$store/vscode.log
 : > "$log"
 wanted=$(sha256sum < "${BASH_SOURCE[0]}" | cut -d ' ' -f 1)
-install_chromium
+install_programs
 install_code_server 1.139 4.139.1 24
 install_code_server 1.104 4.104.0 22
 rm -f "$log"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from editors.vscode.chat_view import ChatView
 from editors.vscode.code_server import chromium
 
 if TYPE_CHECKING:
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from playwright.async_api import BrowserContext, FrameLocator, Locator, Page, ViewportSize
+    from playwright.async_api import BrowserContext, Locator, Page, Position, ViewportSize
 
 PATIENCE = 20_000  # milliseconds; nothing takes that long unless it hangs
 START_PATIENCE = 60_000  # milliseconds for the first workbench of a run
 SIZE: ViewportSize = {"width": 1280, "height": 800}
+NOTHING: Position = {"x": 560, "y": 10}  # a place of the status bar where no item is
 # Everything is loopback here, and this process is root in a namespace of its own.
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server")
 
@@ -63,30 +65,59 @@ class Workbench:
         """A row of the quick input's list."""
         return self.page.locator(".quick-input-list .monaco-list-row").filter(has_text=text).first
 
+    async def question(self, text: str) -> None:
+        """Wait until the quick input asks this, in its title or below its field."""
+        shown = self.page.locator(".quick-input-widget").filter(
+            has=self.page.locator(".quick-input-title, .quick-input-message").filter(has_text=text)
+        )
+        await shown.wait_for()
+
     async def command(self, title: str) -> None:
-        """Run a command from the palette."""
-        await self.page.keyboard.press("F1")
-        await self.input.fill(f">{title}")
-        await self.choice(title).wait_for()
+        """Run a command of the palette."""
+        await self._open("F1", f">{title}", title)
+
+    async def _open(self, shortcut: str, text: str, row: str) -> None:
+        """Press a key that opens the quick input, and take the first row for a text."""
+        await self.page.locator(".part.statusbar").click(position=NOTHING)  # a view may keep keys to itself
+        await self.page.keyboard.press(shortcut)
+        await self.input.fill(text)
+        await self.choice(row).wait_for()
         await self.page.keyboard.press("Enter")
 
-    async def pick(self, text: str | re.Pattern[str]) -> None:
-        """Choose a row."""
+    async def pick(self, question: str, text: str | re.Pattern[str]) -> None:
+        """Answer a question by a row of its list."""
+        await self.question(question)
         await self.choice(text).click()
 
-    async def type_secret(self, text: str) -> None:
-        """Answer a question for a secret; it must be masked."""
-        await self.page.locator(".quick-input-widget input.input[type=password]").wait_for()
+    async def type(self, question: str, text: str) -> None:
+        """Answer a question."""
+        await self.question(question)
         await self.input.fill(text)
         await self.page.keyboard.press("Enter")
 
+    async def type_secret(self, question: str, text: str) -> None:
+        """Answer a question for a secret; it must be masked."""
+        await self.question(question)
+        await self.page.locator(".quick-input-widget input.input[type=password]").wait_for()
+        await self.type(question, text)
+
     async def open_file(self, file: Path) -> None:
         """Open a file in the editor."""
-        await self.page.keyboard.press("Control+p")
-        await self.input.fill(str(file))  # a whole path is not searched for: the oldest has no tool
-        await self.choice(file.name).wait_for()
-        await self.page.keyboard.press("Enter")
+        await self._open("Control+p", str(file), file.name)  # a whole path needs no search
         await self.page.locator(f".tab.active[data-resource-name='{file.name}']").wait_for()
+
+    async def save(self) -> None:
+        """Save the file in the editor."""
+        await self.page.locator(".tab.active.dirty").wait_for()
+        await self.editor.click()
+        await self.page.keyboard.press("Control+s")
+        await self.page.locator(".tab.active:not(.dirty)").wait_for()
+
+    async def log_everything(self) -> None:
+        """Have every part of VS Code, and every extension, log all there is."""
+        await self.command("Developer: Set Log Level...")
+        await self.page.locator("input[placeholder='Set Log Level']").wait_for()
+        await self.choice("Trace").click()
 
     # --- what it says -----------------------------------------------------------------------------
 
@@ -118,14 +149,26 @@ class Workbench:
         items = self.page.locator(".monaco-menu .action-label")
         await items.first.wait_for()
         labels = [label.strip() for label in await items.all_inner_texts()]
+        await self.page.keyboard.press("Escape")
+        await items.first.wait_for(state="hidden")
         return [label for label in labels if label]
 
-    # --- the chat view ----------------------------------------------------------------------------
+    async def ask_in_chat(self, text: str) -> None:
+        """Ask VS Code's own Chat view."""
+        await self.command("Chat: Open Chat")
+        await self.page.locator(".interactive-input-editor .monaco-editor").first.click()
+        await self.page.keyboard.type(text)
+        await self.page.keyboard.press("Enter")
 
     @property
-    def chat(self) -> FrameLocator:
+    def participant(self) -> Locator:
+        """The last answer in VS Code's own Chat view."""
+        return self.page.locator(".interactive-response").last
+
+    @property
+    def chat(self) -> ChatView:
         """The inside of the extension's chat view."""
-        return self.page.frame_locator("iframe.webview.ready").frame_locator("iframe#active-frame")
+        return ChatView(self.page.frame_locator("iframe.webview.ready").frame_locator("iframe#active-frame"))
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,81 @@
+"""API keys typed into the masked input: into a real keyring, or SecretStorage where there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from canary import canary
+from e2e.keyring_session import keyring_environment
+from editors.vscode.asking import streams
+from sweep import files_below, sweep
+
+if TYPE_CHECKING:
+    from editors.vscode.windows import Windows
+    from editors.vscode.workbench import Workbench
+    from scene import Scene
+
+TITLE = "API key for this workspace"
+OTHER = "Another OpenAI-compatible server"
+MODEL = "model-of-the-key"
+
+
+async def set_key(window: Workbench, scene: Scene, key: str, *, folder: str | None = None) -> None:
+    """Set a key for a folder from the palette, each question answered as it comes."""
+    await window.command("Qwen: Set API Key for This Workspace…")
+    if folder is not None:
+        await window.pick(TITLE, folder)
+    await window.pick(TITLE, OTHER)
+    await window.type("Base URL", f"{scene.provider.base_url}/v1")
+    await window.type("Model to ask for", MODEL)
+    await window.type_secret("The key for", key)
+    await window.notification(f"…{key[-4:]}").wait_for()
+
+
+async def test_each_folder_sends_its_own_key(scene: Scene, windows: Windows) -> None:
+    """Two keys in a real keyring, one for each folder; nothing that VS Code writes holds either of them."""
+    keys = [canary("VS Code: the key of one"), canary("VS Code: the key of two")]
+    scene.provider.configure(keys=keys, reply="Signed.")
+    folders = [scene.folder("one"), scene.folder("two")]
+    for folder in folders:
+        (folder / f"{folder.name}.txt").write_text("text\n")
+    settings = {"qwenLs.trace.server": "verbose"}
+    with keyring_environment("unlocked") as variables:
+        scene.env |= variables
+        window = await windows.open(windows.workspace(*folders), settings=settings)
+        await window.status_item("signed out").wait_for()
+        await window.log_everything()
+        for key, folder in zip(keys, folders, strict=True):
+            await set_key(window, scene, key, folder=folder.name)
+        await window.command("Qwen: Open Chat")
+        for folder in folders:
+            await window.open_file(folder / f"{folder.name}.txt")
+            await window.chat.send(f"I am in {folder.name}")
+            await window.chat.answered("Signed.")
+        await window.screenshot("two-folders")
+        await windows.close()
+    asked = [(e["json"]["messages"][-1]["content"], e["authorization"]) for e in streams(scene)]
+    wanted = [(f"I am in {f.name}", f"Bearer {k}") for k, f in zip(keys, folders, strict=True)]
+    assert asked == wanted
+    places = dict(files_below(scene.root))
+    assert any(b"qwen.keys.set" in text for place, text in places.items() if "logs" in place)  # it was traced
+    assert sweep(places, dict.fromkeys(keys, "a key")) == []
+
+
+async def test_without_a_keyring_the_editor_keeps_the_key(scene: Scene, windows: Windows) -> None:
+    """With no D-Bus it lies in SecretStorage, and is there again when the window has been reloaded."""
+    key = canary("VS Code: no keyring")
+    scene.provider.configure(keys=[key], reply="Signed.")
+    with keyring_environment("none") as variables:
+        scene.env |= variables
+        window = await windows.open(scene.folder())
+        await set_key(window, scene, key)
+        before = windows.language_servers()
+        await window.reload()
+        await window.status_item("API key").wait_for()
+        assert set(windows.language_servers()).isdisjoint(before)
+        await window.command("Qwen: Open Chat")
+        await window.chat.send("Still me?")
+        await window.chat.answered("Signed.")
+        assert [e["authorization"] for e in streams(scene)] == [f"Bearer {key}"]
+        await windows.close()
+    assert sweep(dict(files_below(scene.home)), {key: "the key"}) == []

@@ -5,6 +5,7 @@ docs/reference/env-diagnostics.md names, for each finding, the test here that sh
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -46,7 +47,7 @@ def put(file: Path, text: str, mode: int = 0o600) -> None:
 
 def git(folder: Path, *arguments: str) -> None:
     """Run git for a test, with nothing of this machine's configuration."""
-    env = {"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
     subprocess.run(["git", *arguments], cwd=folder, env=env, check=True, capture_output=True)
 
 

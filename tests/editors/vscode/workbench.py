@@ -113,6 +113,15 @@ class Workbench:
         await self.page.keyboard.press("Control+s")
         await self.page.locator(".tab.active:not(.dirty)").wait_for()
 
+    async def fix(self, title: str, screenshot: str) -> None:
+        """Apply a quick fix on the first line of the active editor."""
+        await self.editor.locator(".view-line").first.click()
+        await self.page.keyboard.press("Control+.")
+        fix = self.page.locator(".action-widget .monaco-list-row").filter(has_text=title)
+        await fix.wait_for()
+        await self.screenshot(screenshot)
+        await fix.click()
+
     async def log_everything(self) -> None:
         """Have every part of VS Code, and every extension, log all there is."""
         await self.command("Developer: Set Log Level...")

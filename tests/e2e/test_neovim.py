@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,3 +236,17 @@ async def test_completion(version: Version, scene: Scene) -> None:
         wanted = "login logout switch status explain keys model chat ask stop doctor env"
         assert set(wanted.split()) <= set(words)
         assert await nvim.call("nvim_eval", "getcompletion('Qwen login q', 'cmdline')") == ["qwen-oauth"]
+
+
+@EVERY_VERSION
+async def test_help_is_found(version: Version, scene: Scene) -> None:
+    """Each tag of the help file leads to its place, with no `:helptags` of the user's; none is missing."""
+    made = scene.root / "doc"
+    shutil.copytree(CLIENT / "doc", made)
+    (made / "tags").unlink()
+    async with running_neovim(version, scene, scene.folder()) as nvim:
+        await nvim.command(f"helptags {made}")
+        assert (made / "tags").read_text() == (CLIENT / "doc" / "tags").read_text()
+        for tag in ("qwen_ls", ":Qwen", "qwen_ls.setup()", "<Plug>(qwen-send)"):
+            await nvim.command(f"help {tag}")
+            assert f"*{tag}*" in await nvim.call("nvim_get_current_line")

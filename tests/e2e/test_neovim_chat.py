@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scene import Scene
 
 EVERY_VERSION = pytest.mark.parametrize("version", VERSIONS)
+GROWS_IN_A_SECOND = 8  # at least; twelve on an idle machine
 IN_CHAT = (
     "return vim.endswith(vim.api.nvim_buf_get_name(0), '.qwen.md') and #vim.lsp.get_clients({bufnr=0}) > 0"
 )
@@ -159,3 +160,30 @@ async def test_choosing_a_model(version: Version, scene: Scene) -> None:
         assert scene.requests("chat")[-1]["json"]["model"] == "large-model"
         await nvim.command("Qwen model small-model")
         await nvim.said("small-model")
+
+
+@EVERY_VERSION
+async def test_an_answer_grows_as_often_as_the_server_wishes(version: Version, scene: Scene) -> None:
+    """At most every 60 ms; were changes told after Neovim's own 150 ms, there would be six in a second."""
+    scene.provider.configure(keys=["k"], reply="word ", tokens=200, token_interval=0.01)
+    async with running_neovim(version, scene, scene.folder("ws", scene.pair("k"))) as nvim:
+        await open_chat(nvim)
+        count = (
+            "Grown = 0; vim.api.nvim_buf_attach(0, false, { on_lines = function() Grown = Grown + 1 end })"
+        )
+        await nvim.lua(count)
+        await nvim.type("GA" + "hello<Esc><CR>")
+        await nvim.until(COUNT_IS, "### user", 2)
+        assert await nvim.lua("return Grown") > 2 * GROWS_IN_A_SECOND
+
+
+@EVERY_VERSION
+async def test_what_the_server_waits_for_stands_in_the_status_line(version: Version, scene: Scene) -> None:
+    """Its progress, while it is busy; then model and method alone."""
+    scene.provider.configure(keys=["k"])
+    scene.provider.faults.add("chat", times=1, status=429, headers={"retry-after": "2"})
+    async with running_neovim(version, scene, scene.folder("ws", scene.pair("k"))) as nvim:
+        await nvim.command("Qwen! chat hello")
+        await nvim.until("return require('qwen_ls').status():find('… .*again')")
+        await nvim.until(COUNT_IS, "### user", 2)
+        await nvim.until("return require('qwen_ls').status() == 'Qwen: model-of-the-file · api-key'")

@@ -11,7 +11,7 @@ import pytest
 
 from canary import canary
 from qwen_ls.adapters import context_files
-from qwen_ls.adapters.context_files import MAX_READ, WorkspaceFiles, in_time
+from qwen_ls.adapters.context_files import MAX_READ, WorkspaceFiles, off_the_loop
 from qwen_ls.core.context import MAX_FILE, MOST_LISTED
 from qwen_ls.core.errors import Kind, Problem
 
@@ -201,7 +201,7 @@ async def test_a_disk_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = threading.Event()
     try:
         with pytest.raises(Problem) as late:
-            await asyncio.wait_for(in_time(lambda: hangs.wait(20), "a\nb.py"), 10)
+            await asyncio.wait_for(off_the_loop(lambda: hangs.wait(20), "a\nb.py"), 10)
     finally:
         hangs.set()
     assert late.value.retryable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from errno import EEXIST, ELOOP
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from qwen_ls.adapters.files import PRIVATE_FILE, make_private_folder
+from qwen_ls.adapters.files import PRIVATE_FILE, in_time, make_private_folder
 from qwen_ls.core.chatdoc import SUFFIX
 
 IGNORE = ".gitignore"
@@ -26,8 +25,7 @@ class ChatFolder:
 
     async def create(self, folder: str | None, name: str, text: str) -> str:
         """Make a document under a name like `name`; its path. Raises OSError."""
-        work = partial(self.make, folder, name, text)
-        return await asyncio.get_running_loop().run_in_executor(None, work)
+        return await in_time(partial(self.make, folder, name, text))
 
     def make(self, folder: str | None, name: str, text: str) -> str:
         """The same, in this thread."""

@@ -6,14 +6,13 @@ is treated as what it leads to.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from qwen_ls.adapters.files import read_regular
+from qwen_ls.adapters.files import DEADLINE, in_time, read_regular
 from qwen_ls.core.context import MAX_FILE, MOST_LISTED, Listed, Located, file_too_large
 from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.secret_files import check_text, holds_secrets, withheld
@@ -21,7 +20,6 @@ from qwen_ls.core.secret_files import check_text, holds_secrets, withheld
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-DEADLINE = 2.0  # seconds; a mount may hang
 MAX_READ = 16 * 1024**2  # bytes that are read of a file of which only some lines are wanted
 BINARY_HEAD = 8 * 1024  # bytes in which a NUL tells a binary file, as git looks at them
 MOST_SEEN = 20_000  # names of one folder that are looked at
@@ -40,21 +38,21 @@ class WorkspaceFiles:
         Raises Problem(not-supported) for one outside the folder, unless it need not be inside, and for one
         that holds secrets.
         """
-        return await in_time(lambda: self._locate(folder, path, inside=inside), path)
+        return await off_the_loop(lambda: self._locate(folder, path, inside=inside), path)
 
     async def read(self, located: Located, *, whole: bool) -> str:
         """The text of a file; lines end in LF. `whole` refuses one that is too large to go along as such.
 
         Raises Problem (not-supported, too-large).
         """
-        return await in_time(lambda: read_text(located, MAX_FILE if whole else MAX_READ), located.shown)
+        return await off_the_loop(lambda: read_text(located, MAX_FILE if whole else MAX_READ), located.shown)
 
     async def names(self, folder: str | None, path: str, begun: str = "") -> list[Listed]:
         """The first names in a folder that begin so, in any case; none that is hidden or holds secrets."""
         if folder is None:
             return []
         try:
-            return await in_time(lambda: self._list(folder, path, begun.lower()), path)
+            return await off_the_loop(lambda: self._list(folder, path, begun.lower()), path)
         except (Problem, OSError, ValueError):  # no folder, or none that can be read
             return []
 
@@ -129,15 +127,14 @@ def read_text(located: Located, limit: int) -> str:
     return check_text(text.replace("\r\n", "\n").replace("\r", "\n"), shown)
 
 
-async def in_time(work: Callable[[], Result], path: str) -> Result:
+async def off_the_loop(work: Callable[[], Result], path: str) -> Result:
     """What `work` gives, in a thread. Raises its Problem, or one when the disk does not answer in time."""
-    running = asyncio.get_running_loop().run_in_executor(None, work)
-    done, _ = await asyncio.wait({running}, timeout=DEADLINE)
-    if not done:
-        running.add_done_callback(lambda late: late.cancelled() or late.exception())
+    try:
+        return await in_time(work, DEADLINE)
+    except TimeoutError:
         what = f"The disk did not answer within {DEADLINE:.0f} s about {one_line(path)}"
-        raise Problem(Kind.NOT_SUPPORTED, what, remedy="Try again, or leave the file out", retryable=True)
-    return running.result()
+        remedy = "Try again, or leave the file out"
+        raise Problem(Kind.NOT_SUPPORTED, what, remedy=remedy, retryable=True) from None
 
 
 def binary(shown: str, remedy: str) -> Problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from errno import EEXIST, EFBIG, EILSEQ, ELOOP, EPERM
@@ -12,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.adapters.env_files import DEADLINE
 from qwen_ls.adapters.env_template import ignore
-from qwen_ls.adapters.files import ON_WINDOWS, read_regular, replace_private
+from qwen_ls.adapters.files import ON_WINDOWS, in_time, read_regular, replace_private
 from qwen_ls.adapters.qwen_cache import in_thread
 from qwen_ls.core.envfile import MAX_BYTES
 from qwen_ls.core.envview import OnDisk
@@ -35,10 +33,10 @@ class EnvDisk:
 
         A disk that does not answer within 2 s has nothing to say.
         """
-        work = asyncio.get_running_loop().run_in_executor(None, self._inspect, file, searches)
-        # Not wait_for: before Python 3.12 it loses a cancel that comes together with the result.
-        done, _ = await asyncio.wait({work}, timeout=DEADLINE)
-        return work.result() if done else OnDisk(None, (None,) * len(searches))
+        try:
+            return await in_time(partial(self._inspect, file, searches))
+        except TimeoutError:
+            return OnDisk(None, (None,) * len(searches))
 
     async def read(self, file: str) -> str | None:
         """The text of a file that may be changed, byte order mark and line ends included; None: no file.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from errno import ENOENT
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from qwen_ls.adapters.env_template import prepare
-from qwen_ls.adapters.files import read_regular
+from qwen_ls.adapters.files import DEADLINE, in_time, read_regular
 from qwen_ls.core.envchain import (
     ABSENT,
     Candidate,
@@ -29,7 +28,6 @@ from qwen_ls.core.envfile import MAX_BYTES, decode, parse_env
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DEADLINE = 2.0  # seconds; a mount may hang
 Signature = tuple[int, int, int, int, int]
 
 
@@ -47,10 +45,10 @@ class EnvFileSystem:
 
         A disk that does not answer within 2 s counts as one with no files, and is a problem.
         """
-        work = asyncio.get_running_loop().run_in_executor(None, self.search, folder, tuple(excluded))
-        # Not wait_for: before Python 3.12 it loses a cancel that comes together with the result.
-        done, _ = await asyncio.wait({work}, timeout=DEADLINE)
-        return work.result() if done else (hung(folder), hung(None))
+        try:
+            return await in_time(partial(self.search, folder, tuple(excluded)), DEADLINE)
+        except TimeoutError:
+            return hung(folder), hung(None)
 
     async def prepare(self, folder: str | None) -> tuple[str, bool, bool]:
         """Make `.qwen/.env` in a folder, or in the home: its path, whether it is new, whether git ignores it.
@@ -63,7 +61,7 @@ class EnvFileSystem:
             work = partial(prepare, qwen, in_qwen_home=True)
         else:
             raise FileNotFoundError(ENOENT, "there is no home folder")
-        return await asyncio.get_running_loop().run_in_executor(None, work)
+        return await in_time(work, DEADLINE)
 
     def search(self, folder: str | None, excluded: Sequence[str]) -> tuple[EnvChain, EnvChain]:
         """The same, in this thread."""

@@ -1,4 +1,4 @@
-"""Private files: written in one step, readable by their owner alone.
+"""Files off the event loop, within a deadline; private ones written in one step, for their owner alone.
 
 A writer that is killed may leave its temporary file, `NAME.tmp.PID.HEX`, behind. It holds a lock on it as
 long as it lives, so that whoever comes next can tell, also across containers, and sweeps it away.
@@ -6,6 +6,7 @@ long as it lives, so that whoever comes next can tell, also across containers, a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -14,18 +15,35 @@ import secrets
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 ABANDONED_AFTER = 60.0  # seconds, where there are no locks to tell
 ON_WINDOWS = sys.platform == "win32"
+DEADLINE = 2.0  # seconds; a mount may hang
+Result = TypeVar("Result")
+
+
+async def in_time(work: Callable[[], Result], seconds: float = DEADLINE) -> Result:
+    """Run blocking work in a thread, where it goes on when its time is over.
+
+    Raises TimeoutError then, which is an OSError.
+    """
+    running = asyncio.get_running_loop().run_in_executor(None, work)
+    # Not wait_for: before Python 3.12 it loses a cancel that comes together with the result.
+    done, _ = await asyncio.wait({running}, timeout=seconds)
+    if not done:
+        running.add_done_callback(lambda late: late.cancelled() or late.exception())
+        raise TimeoutError(errno.ETIMEDOUT, f"the disk did not answer within {seconds:.0f} s")
+    return running.result()
 
 
 def make_private_folder(folder: Path) -> None:

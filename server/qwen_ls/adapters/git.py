@@ -6,15 +6,16 @@ monitors, hooks, transports of missing objects. Each is switched off; only two c
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
+from qwen_ls.adapters.files import in_time
 from qwen_ls.core.envview import GitState
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ class Git:
 
     async def state(self, file: str) -> GitState:
         """Whether a file is tracked, and whether it is ignored."""
-        work = asyncio.get_running_loop().run_in_executor(None, self._state, file)
-        # Not wait_for: before Python 3.12 it loses a cancel that comes together with the result.
-        done, _ = await asyncio.wait({work}, timeout=3 * self.deadline)
-        return work.result() if done else GitState()
+        try:
+            return await in_time(partial(self._state, file), 3 * self.deadline)
+        except TimeoutError:
+            return GitState()
 
     def _state(self, file: str) -> GitState:
         folder, name = os.path.split(file)

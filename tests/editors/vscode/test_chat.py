@@ -27,8 +27,8 @@ async def test_a_switch_in_mid_answer_then_stop_then_code(scene: Scene, windows:
     (folder / "a.py").write_text("first\n\nlast\n", encoding="utf-8")
     window = await windows.open(folder)
     await window.open_file(folder / "a.py")
-    await window.page.keyboard.press("Control+Home")
-    await window.page.keyboard.press("ArrowDown")
+    await window.editor.locator(".view-line").nth(1).click()
+    await window.status_item("Ln 2, Col 1").wait_for()
     await window.command("Qwen: Open Chat")
     await window.chat.send("Count for ever")
     await window.chat.answer.filter(has_text="10 11").wait_for()
@@ -49,6 +49,7 @@ async def test_a_switch_in_mid_answer_then_stop_then_code(scene: Scene, windows:
     assert [e["credential"] for e in streams(scene)] == ["key", "oauth"]
     await window.chat.button("Insert this python code at the cursor").click()
     await window.editor.get_by_text("from the answer").wait_for()
+    await window.clear_notifications()
     await window.screenshot("inserted")
     await window.save()
     assert (folder / "a.py").read_text() == "first\nprint('from the answer')\n\nlast\n"

@@ -32,6 +32,7 @@ async def test_models_and_participant(scene: Scene, windows: Windows) -> None:
 
     await window.ask_in_chat("@qwen What are you?")
     await window.participant.filter(has_text=REPLY).wait_for()
+    await window.clear_notifications()
     await window.screenshot("participant")
     assert [entry["authorization"] for entry in streams(scene)] == [f"Bearer {key}"] * 2
 

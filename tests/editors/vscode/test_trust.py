@@ -55,7 +55,7 @@ async def test_the_users_key_and_a_host_of_the_workspace(
     await window.command("Qwen: Open Chat")
     await window.chat.send("Before trust")
     await window.notification("127.0.0.3").wait_for()
-    await window.command("Notifications: Clear All Notifications")
+    await window.clear_notifications()
     await window.chat.alert.filter(has_text=".env").wait_for()
     assert stranger.log == []
     await trust(window)

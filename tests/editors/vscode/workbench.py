@@ -138,6 +138,11 @@ class Workbench:
         """Press a button of a notification."""
         await self.notification(text).get_by_role("button", name=button).click()
 
+    async def clear_notifications(self) -> None:
+        """Close all of them, questions included."""
+        await self.command("Notifications: Clear All Notifications")
+        await self.page.locator(".notification-toast").first.wait_for(state="hidden")
+
     @property
     def dialog(self) -> Locator:
         """The modal dialog."""

@@ -9,6 +9,7 @@ from lsprotocol import types
 
 from actions.fakes import ports_of
 from lsp.alone import alone
+from qwen_ls.lsp.chat_completion import complete
 from qwen_ls.lsp.languages import Language
 from qwen_ls.lsp.session import Session
 
@@ -39,3 +40,18 @@ async def test_an_older_look_does_not_come_after_a_newer_one() -> None:
     await asyncio.wait(looks)
     told = listener.params(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
     assert [[d.message for d in params.diagnostics] for params in told] == [["newer"]]
+
+
+async def test_completing_a_mention_in_a_long_message_holds_nobody_up() -> None:
+    """While it is found out whether the place is in code, others have their turn every few milliseconds."""
+    session, _ = alone(ports_of(), Session)
+    lines = ["a `b` line", "that is pasted"] * 20_000
+    item = types.TextDocumentItem("file:///ws/a.qwen.md", "qwen-chat", 1, "\n".join([*lines, "see @"]))
+    text = session.texts.open(item)
+    completing = asyncio.ensure_future(complete(session, text, types.Position(len(lines), 5)))
+    turns = 0
+    while not completing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 20
+    assert completing.result() == []

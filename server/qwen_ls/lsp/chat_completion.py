@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,11 @@ async def complete(
         if (argument := ARGUMENT.fullmatch(line, 0, column)) is not None:
             chosen = text.range(position.line, argument.start(2), column)
             return await arguments(session, text, argument[1].lower(), chosen)
+    if "@" not in line[:column]:
+        return None
     above = "".join(f"{other}\n" for other in text.lines[first : position.line])
-    begun = find_begun(above + line[:column])
+    loop = asyncio.get_running_loop()  # a long message takes a moment: is this place in its code?
+    begun = await loop.run_in_executor(None, find_begun, above + line[:column])
     if begun is None:
         return None
     chosen = text.range(position.line, begun.start - len(above), column)

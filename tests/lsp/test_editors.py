@@ -20,7 +20,7 @@ from lsprotocol import converters
 from lsp.buffers import Editor, Manners
 from lsp.talk import KEY, USUAL, Talk, set_out, unique
 from provider import running_provider
-from wire import NEVER, RpcError, environment, server
+from wire import DEADLINE, NEVER, RpcError, environment, server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -145,7 +145,7 @@ class User:
             while what not in str(await self.talk.client.request("textDocument/hover", place)):
                 pass
 
-        await asyncio.wait_for(look(), 20)
+        await asyncio.wait_for(look(), DEADLINE)
 
     # --- what is tried ----------------------------------------------------------------------------
 

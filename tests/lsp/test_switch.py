@@ -264,6 +264,25 @@ async def test_a_state_file_that_is_none(scene: Scene) -> None:
         assert scene.state.with_suffix(".bad").read_bytes() == data
 
 
+async def test_a_late_choice_that_cannot_be_saved(scene: Scene) -> None:
+    """Nobody waits for the command any more: the failure is said."""
+    blocked = scene.root / "blocked"
+    blocked.write_text("")
+    scene.env["XDG_STATE_HOME"] = str(blocked)
+    client = await both(scene, scene.folder())
+    decided = asyncio.Event()
+
+    async def hesitate(params: Any) -> Any:
+        await decided.wait()
+        return params["actions"][0]
+
+    client.on(ASK, hesitate)
+    await client.command(SWITCH)
+    decided.set()
+    said = await client.notified("window/showMessage", lambda shown: str(blocked) in shown["message"])
+    assert said["type"] == 1
+
+
 async def test_a_choice_that_cannot_be_saved(scene: Scene) -> None:
     """A file in the state folder's place: one line that names it; reading goes on, and so does chat."""
     scene.provider.configure(keys=[KEY])

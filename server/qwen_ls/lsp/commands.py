@@ -17,7 +17,7 @@ from qwen_ls.actions.logout import logout
 from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import switch
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
-from qwen_ls.core.errors import Problem
+from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp import chat, chat_language, documents, env_commands, keys, models
 from qwen_ls.lsp.decode import below, decode
 from qwen_ls.lsp.editor import ANSWER_WITHIN, within
@@ -215,7 +215,9 @@ async def switch_when_picked(
     """Switch once the user has chosen, and say so; a dismissed question changes nothing."""
     try:
         result = await switched(session, params, place, await asking)
-    except Problem:
+    except Problem as problem:
+        if problem.kind is not Kind.LOGIN_CANCELLED:
+            session.editor.say(problem.message, types.MessageType.Error)
         return
     if not session.editor.is_plain:  # else it has been told
         session.editor.say(result.message)

@@ -139,6 +139,15 @@ async def test_a_message_sent_while_signed_out(version: Version, scene: Scene) -
         await nvim.until(COUNT_IS, "qwen: stopped", 1)
 
 
+async def test_an_on_attach_of_the_users_own(scene: Scene) -> None:
+    """It runs, and the maps of a chat document are there all the same."""
+    own = "vim.lsp.config('qwen_ls', { on_attach = function() Attached = true end })"
+    async with running_neovim("0.12", scene, scene.folder(), more=own) as nvim:
+        await open_chat(nvim)
+        await nvim.until("return Attached")
+        await nvim.until("return vim.fn.maparg('<CR>', 'n') == '<Plug>(qwen-send)'")
+
+
 @EVERY_VERSION
 async def test_choosing_a_model(version: Version, scene: Scene) -> None:
     """`:Qwen model` lists the provider's models, or takes one; the next message asks for it."""

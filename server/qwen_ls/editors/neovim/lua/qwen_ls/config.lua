@@ -104,9 +104,21 @@ local function lazy(module, name)
   return function(...) return require(module)[name](...) end
 end
 
+--- Hear of attached buffers, also where the user's configuration has an `on_attach` of its own.
+local function watch()
+  vim.api.nvim_create_autocmd('LspAttach', {
+    group = vim.api.nvim_create_augroup('qwen_ls.attach', {}),
+    callback = function(event)
+      local client = vim.lsp.get_client_by_id(event.data.client_id)
+      if client and client.name == M.name then require('qwen_ls.client').on_attach(client, event.buf) end
+    end,
+  })
+end
+
 --- The configuration, as a `vim.lsp.Config`.
 ---@return vim.lsp.Config
 function M.base()
+  watch()
   return {
     name = M.name,
     cmd = M.opts.cmd or { M.program() },
@@ -128,7 +140,6 @@ function M.base()
       ['workspace/applyEdit'] = lazy('qwen_ls.chat', 'on_apply_edit'),
     },
     on_init = function(client) require('qwen_ls.client').on_init(client) end,
-    on_attach = function(client, bufnr) require('qwen_ls.client').on_attach(client, bufnr) end,
     on_exit = function(code, signal, id)
       vim.schedule(function() require('qwen_ls.client').on_exit(code, signal, id) end)
     end,

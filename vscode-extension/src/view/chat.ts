@@ -11,6 +11,7 @@ import { keep, type Kept, restore } from "./keep.ts";
 import type { Action, Chip, Failure, State, ToView, Turn } from "./protocol.ts";
 import { after, EMPTY, streaming } from "./state.ts";
 
+const KEEP_MS = 1000; // between two times that a growing answer is kept: a window that goes away loses no more
 const GONE = "The Qwen server stopped in mid-answer and is started again. What came is kept.";
 
 /** What the chat needs of the world around it. */
@@ -27,6 +28,8 @@ export interface Around {
   show(message: ToView): void;
   /** Keeps the history for the next start of this window. */
   keep(kept: Kept): void;
+  /** Milliseconds of a clock. */
+  now(): number;
   /** A new id. */
   id(): string;
 }
@@ -43,6 +46,7 @@ export class Chat {
   #attached = new Map<string, ChatContext>();
   #contexts = new Map<string, ChatContext>();
   #stop: CancellationTokenSource | undefined;
+  #keptAt = 0;
   readonly #around: Around;
 
   /** `kept` is what an earlier run of this window has kept, in whatever state. */
@@ -158,6 +162,9 @@ export class Chat {
 
   #grow(id: string, delta: ChatDelta): void {
     this.apply({ type: "delta", id, kind: delta.kind === "delta" ? "answer" : "reasoning", text: delta.text });
+    if (this.#around.now() - this.#keptAt >= KEEP_MS) {
+      this.#keep();
+    }
   }
 
   #end(id: string, end: Partial<Turn>): void {
@@ -190,6 +197,7 @@ export class Chat {
   }
 
   #keep(): void {
+    this.#keptAt = this.#around.now();
     this.#around.keep(keep(this.#state.turns, this.#contexts));
   }
 }

@@ -58,6 +58,7 @@ export class Panel implements vscode.WebviewViewProvider, vscode.Disposable {
           }
         },
         keep: (kept) => void workspaceState.update(KEPT, kept),
+        now: () => Date.now(),
         id: randomUUID,
       },
       workspaceState.get(KEPT),

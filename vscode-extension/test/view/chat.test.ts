@@ -15,6 +15,7 @@ class Stage {
   readonly sent: ChatSendParams[] = [];
   readonly chat: Chat;
   view = EMPTY;
+  now = 5000;
   kept: Kept | undefined;
   #pending: PromiseWithResolvers<Answer> = Promise.withResolvers();
   #onDelta: (delta: ChatDelta) => void = () => undefined;
@@ -37,6 +38,7 @@ class Stage {
         keep: (value) => {
           this.kept = value;
         },
+        now: () => this.now,
         id: () => String(++this.#ids),
       },
       kept,
@@ -236,4 +238,15 @@ test("the history is there again after a reload, an answer under way as stopped"
   await next.exchange("three", "3");
   assert.deepEqual(roles(next.sent[0] ?? {}), [["user", "one"], ["assistant", "1"], ["user", "three"]]);
   assert.deepEqual(next.sent[0]?.context, { files: ["file:///w/b.py"] });
+});
+
+test("a growing answer is kept once a second", () => {
+  const stage = new Stage();
+  void stage.chat.send("one", undefined);
+  stage.say("a");
+  assert.equal(stage.kept?.turns[0]?.answer, "");
+  stage.now += 1000;
+  stage.say("b");
+  stage.say("c");
+  assert.equal(stage.kept.turns[0]?.answer, "ab");
 });

@@ -166,6 +166,6 @@ async def test_typing_at_the_end_of_an_answer_stops_it(name: str, tmp_path: Path
         await grows(editor, 10)
         await editor.type(-1, " mine")
         await relay.client_closed(deadline=60)
-        text = await editor.text()
-    assert "mine" in text
+        text = await until(editor.text, lambda text: "mine" in text, "what was typed")
+    assert text.count("### assistant") == 1
     assert not text.rstrip().endswith("### user")

@@ -255,6 +255,29 @@ async def test_saving_amid_an_answer_does_not_stop_it(talk: Talk) -> None:
     assert text.count("word") == 100
 
 
+async def test_typing_at_the_first_piece_stops_the_answer(talk: Talk) -> None:
+    """Also where the editor tells of both in one: the answer has begun, and does not begin again."""
+
+    class Quick(Editor):
+        """Its user writes at the end of the first piece, before the server hears that it is there."""
+
+        def _apply(self, params: Any) -> Any:
+            done = super()._apply(params)
+            for buffer in self.buffers.values():
+                if len(self.edits) == 1:
+                    self.edit(buffer, len(buffer.text.rstrip()), len(buffer.text), " mine\n")
+            return done
+
+    await talk.provider.configure(reply="word " * 500, token_interval=0.01)
+    here, text = Quick(talk.client, Manners("lie", echo_after=0.1)), unique("Quick")
+    buffer = here.write(folder(talk) / f"{unique('q')}.qwen.md", ask(text))
+    await here.run(buffer, "Qwen: Send")
+    entry = await talk.asked(text, lambda e: e["closed_at"] is not None)
+    assert entry["completed_at"] is None
+    assert buffer.text.endswith("word mine\n")
+    assert buffer.text.count("### assistant") == 1
+
+
 async def test_closing_the_document_stops_the_answer(talk: Talk) -> None:
     """A closed document takes no answer, and the request behind it ends."""
     await talk.provider.configure(reply="word " * 500, token_interval=0.01)

@@ -149,8 +149,13 @@ class Writing:
             if is_kept(before, after, start):
                 self._shift(len(after) - len(before), start)
                 return
-        if self._is_begun and self.stage is Stage.WRITING:
+        if (self._is_begun or self._has_begun(before, after)) and self.stage is Stage.WRITING:
             self._take_leave()  # the user has changed where we write
+
+    def _has_begun(self, before: str, after: str) -> bool:
+        """Whether the first piece has come into the text, along with what its user wrote there at once."""
+        head = self._flight.strip().partition("\n")[0]
+        return bool(head) and after.count(head) > before.count(head)
 
     def closed(self) -> None:
         """The document is gone."""

@@ -15,7 +15,7 @@ SECRET = """
 a.ppk
 .netrc _netrc .npmrc .yarnrc.yml .pypirc .git-credentials .pgpass .my.cnf .htpasswd
 .aws/credentials .aws/config .azure/msal_token_cache.json .config/gcloud/access_tokens.db .docker/config.json
-.kube/config .config/gh/hosts.yml .cargo/credentials.toml application_default_credentials.json
+.kube/config .config/gh/hosts.yml .git/config .cargo/credentials.toml application_default_credentials.json
 client_secret_1.json terraform.tfstate .vault-token .gnupg/secring.gpg
 """
 OPEN = """

@@ -28,7 +28,7 @@ NAMES = (
 IN_FOLDERS = (
     *(".qwen/settings.json", "qwen-ls/keys.json", "qwen-ls/state.json"),
     *(".ssh/*", ".gnupg/*", ".aws/*", ".azure/*", "gcloud/*"),
-    *(".docker/config.json", ".kube/config", "gh/hosts.yml"),
+    *(".docker/config.json", ".kube/config", "gh/hosts.yml", ".git/config"),
 )
 
 EXCEPTIONS = ("*.pub", "known_hosts")  # public by nature, also where they lie

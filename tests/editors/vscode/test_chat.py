@@ -29,7 +29,7 @@ async def test_a_switch_in_mid_answer_then_stop_then_code(scene: Scene, windows:
     await window.open_file(folder / "a.py")
     await window.editor.locator(".view-line").nth(1).click()
     await window.status_item("Ln 2, Col 1").wait_for()
-    await window.command("Qwen: Open Chat")
+    await window.open_chat()
     await window.chat.send("Count for ever")
     await window.chat.answer.filter(has_text="10 11").wait_for()
 
@@ -60,7 +60,7 @@ async def test_a_server_that_is_killed(scene: Scene, windows: Windows) -> None:
     key = canary("VS Code: a killed server")
     scene.provider.configure(keys=[key], **ENDLESS)
     window = await windows.open(scene.folder("ws", scene.pair(key)))
-    await window.command("Qwen: Open Chat")
+    await window.open_chat()
     await window.chat.send("Count for ever")
     await window.chat.answer.filter(has_text="10 11").wait_for()
     (pid,) = windows.language_servers()

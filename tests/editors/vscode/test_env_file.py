@@ -35,7 +35,7 @@ async def test_a_quick_fix_takes_a_key_out_of_a_file(scene: Scene, windows: Wind
         await window.notification("keyring").wait_for()
         await window.save()
         assert key not in file.read_text()
-        await window.command("Qwen: Open Chat")
+        await window.open_chat()
         await window.chat.send("Still me?")
         await window.chat.answered("Signed.")
         await windows.close()

@@ -46,7 +46,7 @@ async def test_each_folder_sends_its_own_key(scene: Scene, windows: Windows) -> 
         await window.log_everything()
         for key, folder in zip(keys, folders, strict=True):
             await set_key(window, scene, key, folder=folder.name)
-        await window.command("Qwen: Open Chat")
+        await window.open_chat()
         for folder in folders:
             await window.open_file(folder / f"{folder.name}.txt")
             await window.chat.send(f"I am in {folder.name}")
@@ -73,7 +73,7 @@ async def test_without_a_keyring_the_editor_keeps_the_key(scene: Scene, windows:
         await window.reload()
         await window.status_item("API key").wait_for()
         assert set(windows.language_servers()).isdisjoint(before)
-        await window.command("Qwen: Open Chat")
+        await window.open_chat()
         await window.chat.send("Still me?")
         await window.chat.answered("Signed.")
         assert [e["authorization"] for e in streams(scene)] == [f"Bearer {key}"]

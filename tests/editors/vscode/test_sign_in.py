@@ -48,7 +48,7 @@ async def test_signing_in(scene: Scene, windows: Windows, version: str) -> None:
     await window.reload()
     await window.status_item("Qwen account").wait_for()
     assert [name for name in await window.accounts() if "Qwen" in name]
-    await window.command("Qwen: Open Chat")
+    await window.open_chat()
     await window.chat.send("Still me?")
     await window.chat.answered("Signed.")
     assert [entry["credential"] for entry in streams(scene)] == ["oauth"]

@@ -33,13 +33,13 @@ async def test_a_key_and_host_of_the_workspace(scene: Scene, windows: Windows, s
     folder = scene.folder("ws", scene.pair(KEY, base_url=f"{stranger.base_url}/v1"))
     window = await windows.open(folder, settings=RESTRICTED)
     await window.page.get_by_text("Restricted Mode").first.wait_for()
-    await window.command("Qwen: Open Chat")
+    await window.open_chat()
     await window.chat.send("Before trust")
     await window.chat.alert.filter(has_text="not trusted").wait_for()
     await window.screenshot("untrusted")
     assert stranger.log == []
     await trust(window)
-    await window.command("Qwen: Open Chat")
+    await window.open_chat()
     await window.chat.send("After trust")
     await window.chat.answered(THANKS)
     assert {entry["authorization"] for entry in stranger.log} == {f"Bearer {KEY}"}
@@ -52,14 +52,14 @@ async def test_the_users_key_and_a_host_of_the_workspace(
     scene.env["OPENAI_API_KEY"] = KEY
     folder = scene.folder("ws", f"OPENAI_BASE_URL={stranger.base_url}/v1\nOPENAI_MODEL=m\n")
     window = await windows.open(folder, settings=RESTRICTED)
-    await window.command("Qwen: Open Chat")
+    await window.open_chat()
     await window.chat.send("Before trust")
     await window.notification("127.0.0.3").wait_for()
     await window.clear_notifications()
     await window.chat.alert.filter(has_text=".env").wait_for()
     assert stranger.log == []
     await trust(window)
-    await window.command("Qwen: Open Chat")
+    await window.open_chat()
     await window.chat.send("After trust")
     question = window.notification("127.0.0.3")
     await question.wait_for()

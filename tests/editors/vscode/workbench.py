@@ -141,7 +141,8 @@ class Workbench:
     async def clear_notifications(self) -> None:
         """Close all of them, questions included."""
         await self.command("Notifications: Clear All Notifications")
-        await self.page.locator(".notification-toast").first.wait_for(state="hidden")
+        for passing in (".notification-toast", ".quick-input-widget"):
+            await self.page.locator(passing).first.wait_for(state="hidden")
 
     @property
     def dialog(self) -> Locator:
@@ -178,6 +179,11 @@ class Workbench:
     def participant(self) -> Locator:
         """The last answer in VS Code's own Chat view."""
         return self.page.locator(".interactive-response").last
+
+    async def open_chat(self) -> None:
+        """Open the chat view; it has taken the focus then, and does not take it from what comes after."""
+        await self.command("Qwen: Open Chat")
+        await self.chat.frame.locator("textarea:focus").wait_for()
 
     @property
     def chat(self) -> ChatView:

@@ -79,8 +79,8 @@ async def test_a_message_without_context_is_sent_as_it_is(folder: Path) -> None:
 
 
 async def test_a_long_message_holds_nobody_up(folder: Path) -> None:
-    """While mentions are looked for in a megabyte, others have their turn every few milliseconds."""
-    looking = asyncio.ensure_future(sent(folder, "a `b` \\@selection\n" * 60_000))
+    """While mentions are looked for in ten megabytes, others have their turn many times."""
+    looking = asyncio.ensure_future(sent(folder, "a `b` \\@selection\n" * 600_000))
     turns = 0
     while not looking.done():
         await asyncio.sleep(0)

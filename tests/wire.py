@@ -190,6 +190,8 @@ class Client:
                 reply["error"] = {"code": error.code, "message": error.message}
         if reply.get("result") is not NEVER:
             self.send(reply)
+        async with self._changed:  # what the handler has done may be what somebody waits for
+            self._changed.notify_all()
 
     async def _read_stderr(self) -> None:
         assert self.process.stderr is not None

@@ -165,16 +165,17 @@ async def test_a_short_key_is_a_word(scene: Scene) -> None:
 async def test_questions_of_two_messages_stand_side_by_side(scene: Scene) -> None:
     """Each message waits for its own answer, and the server goes on meanwhile."""
     client = await scene.start(start_folder(scene))
-    answers: list[asyncio.Future[Any]] = []
+    loop = asyncio.get_running_loop()
+    answers: list[asyncio.Future[Any]] = [loop.create_future(), loop.create_future()]
+    waiting = iter(answers)
 
     async def ask(_: Any) -> Any:
-        answers.append(asyncio.get_running_loop().create_future())
-        return await answers[-1]
+        return await next(waiting)
 
     client.on(ASK, ask)
     first = asyncio.ensure_future(chat(client, f"first {KEY}"))
     second = asyncio.ensure_future(chat(client, f"second {KEY}"))
-    await client.until(lambda: len(answers) == 2)
+    await client.until(lambda: len(questions(client)) == 2)
     assert (await client.command("qwen.auth.status"))["signedIn"]
     texts = [m["params"]["message"] for m in client.asked if m["method"] == ASK]
     assert len(texts) == 2

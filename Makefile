@@ -35,7 +35,7 @@ $(EXTENSION)/node_modules/.stamp: $(EXTENSION)/package.json $(EXTENSION)/package
 # The Neovim client's tools: stylua from npm, luacheck from Debian.
 NEOVIM := server/qwen_ls/editors/neovim
 STYLUA := $(VENV)/stylua/node_modules/.bin/stylua
-LINTER := .e2e/luacheck/root/usr
+LINTER := .e2e/luacheck/tree/usr
 $(VENV)/stylua/.stamp: $(VENV)/.node
 	PATH="$(abspath $(VENV)/bin):$$PATH" npm install --silent --no-fund --no-audit --prefix $(VENV)/stylua \
 	  @johnnymorganz/stylua-bin@2.5.2

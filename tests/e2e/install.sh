@@ -2,7 +2,7 @@
 # install.sh: the software that `make e2e` tests against, under .e2e/ at the top of the checkout.
 # `install.sh luacheck` brings that part alone.
 #
-#   .e2e/llama/root   Debian's llama.cpp (suite sid) and everything it links to, unpacked, not installed
+#   .e2e/llama/tree   Debian's llama.cpp (suite sid) and everything it links to, unpacked, not installed
 #   .e2e/neovim-0.10  Neovim and tmux of Debian trixie, .e2e/neovim-0.12 Neovim of forky, in the same way
 #   .e2e/emacs        Emacs of Debian trixie, without graphics, in the same way
 #   .e2e/helix        Helix of Debian trixie, in the same way
@@ -49,7 +49,7 @@ private_apt() {
     -o APT::Install-Recommends=false -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
 }
 
-# unpack NAME SUITE PROGRAM PACKAGE...: .e2e/NAME/root has the packages of that suite and all they link to.
+# unpack NAME SUITE PROGRAM PACKAGE...: .e2e/NAME/tree has the packages of that suite and all they link to.
 unpack() {
   local part=$1 suite=$2 program=$3 tool uri found='' signed=''
   shift 3
@@ -58,7 +58,7 @@ unpack() {
   done
   work=$store/$part.work
   rm -rf "$work" "${store:?}/$part"
-  mkdir -p "$work"/{lists/partial,cache/archives/partial,state} "$work"/root/usr/{bin,sbin,lib,lib64}
+  mkdir -p "$work"/{lists/partial,cache/archives/partial,state} "$work"/tree/usr/{bin,sbin,lib,lib64}
   : > "$work/state/status"
   local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   [ ! -r "$keyring" ] || signed="[signed-by=$keyring]"
@@ -76,25 +76,25 @@ unpack() {
 
   # The merged layout first, so that /lib and /usr/lib of the packages become one.
   local name deb
-  for name in bin sbin lib lib64; do ln -s "usr/$name" "$work/root/$name"; done
+  for name in bin sbin lib lib64; do ln -s "usr/$name" "$work/tree/$name"; done
   for deb in "$work"/cache/archives/*.deb; do
-    dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$work/root" --keep-directory-symlink --no-same-owner
+    dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$work/tree" --keep-directory-symlink --no-same-owner
   done
-  [ -x "$work/root/usr/bin/$program" ] || fail "Debian's $* has no /usr/bin/$program any more"
+  [ -x "$work/tree/usr/bin/$program" ] || fail "Debian's $* has no /usr/bin/$program any more"
   mkdir "$store/$part"
-  mv "$work/root" "$store/$part/root"
+  mv "$work/tree" "$store/$part/tree"
   rm -rf "$work"
 }
 
 # at_home NAME PROGRAM...: let unpacked programs find their loader and libraries where they lie. Started
 # through the loader, as llama-server is, a program could not start itself again, which editors do.
 at_home() {
-  local root=$store/$1/root program loader libraries
+  local tree=$store/$1/tree program loader libraries
   shift
-  loader=$(ls "$root"/usr/lib/*/ld-linux*.so.* | head -n 1)
+  loader=$(ls "$tree"/usr/lib/*/ld-linux*.so.* | head -n 1)
   libraries=${loader%/*}
   for program in "$@"; do
-    program=$(readlink -f "$root/usr/bin/$program")
+    program=$(readlink -f "$tree/usr/bin/$program")
     "$patchelf" --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$program" ||
       fail "patchelf could not prepare $program"
   done

@@ -127,7 +127,7 @@ class Directories:
 
 def runtime() -> tuple[list[str], Directories]:
     """Return the command that starts llama-server and the directories it needs, or raise RuntimeError."""
-    root = STORE / "llama" / "root"
+    root = STORE / "llama" / "tree"
     loaders = sorted((root / "usr/lib").glob("*/ld-linux*.so.*"))
     backends = sorted((root / "usr/lib").glob("*/ggml/*/libggml-cpu*.so"))
     if not (loaders and backends and (STORE / "tiny.gguf").is_file()):

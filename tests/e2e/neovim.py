@@ -152,7 +152,7 @@ class Neovim:
 
 def runtime(version: Version) -> Path:
     """Where a Neovim lies: its `/usr`. Raises RuntimeError where it does not."""
-    found = STORE / f"neovim-{version}" / "root" / "usr"
+    found = STORE / f"neovim-{version}" / "tree" / "usr"
     if not (found / "bin" / "nvim").is_file():
         raise RuntimeError(f"no Neovim {version} in {STORE}: run tests/e2e/install.sh (`make e2e` does)")
     return found

@@ -293,7 +293,7 @@ async def reached(rig: Path) -> Connection:
 @contextlib.asynccontextmanager
 async def running_emacs(root: Path, env: Mapping[str, str]) -> AsyncIterator[PlainEmacs]:
     """An Emacs in the folder `root / "project"`."""
-    usr = STORE / "emacs" / "root" / "usr"
+    usr = STORE / "emacs" / "tree" / "usr"
     (dump,) = usr.glob("libexec/emacs/*/*/emacs-*.pdmp")
     share = usr / "share" / "emacs" / dump.parents[1].name
     init, rig = root / "init.el", root / "rig"

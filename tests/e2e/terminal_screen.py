@@ -69,7 +69,7 @@ def below_tmux(
     scene: Scene, folder: Path, command: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[Screen]:
     """An editor below tmux, in a folder."""
-    root = STORE / "neovim-0.10" / "root"
+    root = STORE / "neovim-0.10" / "tree"
     terminals = {"TERMINFO_DIRS": f"{root / 'usr/share/terminfo'}:/lib/terminfo"}
     program = [str(root / "usr/bin/tmux"), "-S", str(scene.root / "tmux"), "-f", "/dev/null"]
     screen = Screen(program, {**environment, **terminals})

@@ -32,7 +32,7 @@ language-servers = ["qwen-ls"]
 @contextlib.contextmanager
 def helix(scene: Scene, folder: Path) -> Iterator[Screen]:
     """A Helix with a chat document, in a folder that it takes for a workspace."""
-    usr = STORE / "helix" / "root" / "usr"
+    usr = STORE / "helix" / "tree" / "usr"
     if not (usr / "bin" / "hx").is_file():
         raise RuntimeError(f"no Helix in {STORE}: run tests/e2e/install.sh (`make e2e` does)")
     settings = scene.home / ".config" / "helix" / "languages.toml"

@@ -10,7 +10,6 @@ from lsprotocol import types
 
 from qwen_ls.core.envfile import fold
 from qwen_ls.core.errors import Kind, Problem
-from qwen_ls.lsp.rpc import NoAnswer
 
 if TYPE_CHECKING:
     from qwen_ls.core.envedit import Taken
@@ -90,12 +89,7 @@ class OpenBuffers:
         document = types.OptionalVersionedTextDocumentIdentifier(uri=text.uri, version=text.version)
         edits = [types.TextEdit(lines_of(text, first, end), "") for first, end in taken.spans]
         edit = types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(document, list(edits))])
-        params = types.ApplyWorkspaceEditParams(edit=edit, label="Qwen: move to another place")
-        try:
-            answer = await self.session.editor.protocol.ask(types.WORKSPACE_APPLY_EDIT, params, EDIT_TIMEOUT)
-        except NoAnswer:
-            return False
-        return isinstance(answer, dict) and answer.get("applied") is True
+        return await self.session.editor.apply(edit, EDIT_TIMEOUT) is True
 
 
 def lines_of(text: Text, first: int, end: int) -> types.Range:

@@ -30,7 +30,6 @@ from qwen_ls.core.chatdoc import (
 from qwen_ls.core.context import given_of, together
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp.chat import Conversation, given_by
-from qwen_ls.lsp.rpc import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -272,12 +271,7 @@ class Writing:
         if self._is_at_end:
             place = PAST_THE_END
         edit = types.TextEdit(types.Range(place, place), inserted)
-        params = types.ApplyWorkspaceEditParams(self._edit_of(edit, version))  # Neovim shouts out each label
-        try:
-            answer = await self.session.editor.protocol.ask(types.WORKSPACE_APPLY_EDIT, params)
-        except NoAnswer as failed:
-            return False if failed.is_refusal else None
-        return isinstance(answer, dict) and answer.get("applied") is True
+        return await self.session.editor.apply(self._edit_of(edit, version))
 
     def _edit_of(self, edit: types.TextEdit, version: int) -> types.WorkspaceEdit:
         if not self.session.editor.takes_versions:

@@ -14,7 +14,7 @@ from pygls.uris import from_fs_path
 from qwen_ls import contract
 from qwen_ls.core.errors import one_line
 from qwen_ls.core.origin import Decision
-from qwen_ls.lsp.rpc import NoAnswer
+from qwen_ls.lsp.rpc import ASK_TIMEOUT, NoAnswer
 from qwen_ls.payloads import to_wire
 
 if TYPE_CHECKING:
@@ -175,11 +175,7 @@ class Editor:
     async def open_page(self, uri: str, timeout: float) -> bool:
         """Let the client open a page outside; whether it says that it did."""
         params = types.ShowDocumentParams(uri=uri, external=True, take_focus=True)
-        try:
-            answer = await self.protocol.ask(types.WINDOW_SHOW_DOCUMENT, params, timeout)
-        except NoAnswer:
-            return False
-        return isinstance(answer, dict) and answer.get("success") is True
+        return await self.says_yes(types.WINDOW_SHOW_DOCUMENT, params, "success", timeout) is True
 
     async def show_file(self, path: str) -> bool:
         """The same as `show_document`, for a path."""
@@ -188,11 +184,23 @@ class Editor:
     async def show_document(self, uri: str) -> bool:
         """Let the client open a document in itself; whether it says that it did."""
         params = types.ShowDocumentParams(uri=uri, external=False, take_focus=True)
+        return await self.says_yes(types.WINDOW_SHOW_DOCUMENT, params, "success", SHOW_FILE_TIMEOUT) is True
+
+    async def apply(self, edit: types.WorkspaceEdit, timeout: float = ASK_TIMEOUT) -> bool | None:
+        """Ask for an edit; whether the client says that it was applied, None if it says nothing.
+
+        Its word is not enough: what counts is the `didChange` that follows.
+        """
+        params = types.ApplyWorkspaceEditParams(edit)  # without a label: Neovim shouts out each
+        return await self.says_yes(types.WORKSPACE_APPLY_EDIT, params, "applied", timeout)
+
+    async def says_yes(self, method: str, params: Any, word: str, timeout: float) -> bool | None:
+        """Whether a client answers a request with `word` true; None if it does not answer in time."""
         try:
-            answer = await self.protocol.ask(types.WINDOW_SHOW_DOCUMENT, params, SHOW_FILE_TIMEOUT)
-        except NoAnswer:
-            return False
-        return isinstance(answer, dict) and answer.get("success") is True
+            answer = await self.protocol.ask(method, params, timeout)
+        except NoAnswer as failed:
+            return False if failed.is_refusal else None
+        return isinstance(answer, dict) and answer.get(word) is True
 
     async def ask_quietly(self, method: str) -> None:
         """Send a request whose answer does not matter."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterator
 from enum import Enum
 
 import attrs
@@ -56,9 +57,9 @@ class Mention:
 def find_mentions(text: str) -> list[Mention]:
     """The mentions of a text, in order; none in code, in a word, or behind a backslash."""
     found: list[Mention] = []
-    if MENTION.search(text) is None:  # as most are; looking for code costs more
+    if next(matches(text), None) is None:  # as most are; looking for code costs more
         return found
-    for match in MENTION.finditer(without_code(text)):
+    for match in matches(without_code(text)):
         if match["word"]:
             found.append(Mention(MentionKind(match["word"]), match.start(), match.end()))
             continue
@@ -72,6 +73,16 @@ def find_mentions(text: str) -> list[Mention]:
         if path:
             found.append(Mention(MentionKind.FILE, match.start(), end, path, lines))
     return found
+
+
+def matches(text: str) -> Iterator[re.Match[str]]:
+    """What looks like a mention, in order; one search for all would keep other threads waiting."""
+    at = text.find("@")
+    while at >= 0:
+        match = MENTION.match(text, at)
+        if match:
+            yield match
+        at = text.find("@", match.end() if match else at + 1)
 
 
 def without_punctuation(text: str) -> str:
@@ -118,7 +129,8 @@ def without_code(text: str) -> str:
         masked.append(without_spans("".join(paragraph)))
         paragraph.clear()
 
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+    for found in re.finditer(r"[^\n]*\n|[^\n]+", text):
+        line = found[0]
         match = FENCE.match(line)
         if fence:
             masked.append(blank(line))

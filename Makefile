@@ -5,6 +5,8 @@ PY     := $(VENV)/bin/python
 ONLINE := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 # Tests run in a network namespace that has loopback alone.
 SEALED := $(PY) tests/sealed.py
+# What only `make e2e` has the packages for.
+E2E    := tests/e2e tests/editors
 
 # Node knows only CAs of its own; this adds the system's, a company's among them, where nothing else is said.
 SYSTEM_CAS := $(wildcard /etc/ssl/certs/ca-certificates.crt)
@@ -45,7 +47,7 @@ demo: $(VENV)/.demo ## sign in, chat, switch and chat again against an embedded 
 	@$(VENV)/bin/qwen-ls demo $(ARGS)
 
 test: $(VENV)/.demo+test $(EXTENSION)/node_modules/.stamp ## the test suite, with loopback as its only network
-	$(SEALED) $(PY) -m pytest -m 'not e2e' $(ARGS)
+	$(SEALED) $(PY) -m pytest $(E2E:%=--ignore %) $(ARGS)
 	$(NPM) test
 
 # What the extension makes its own server from where no index may be asked.

@@ -23,7 +23,8 @@ LOCK_DELETED_EVERY = 0.03  # seconds
 MARGIN = 0.05  # seconds ahead that Qwen Code refreshes: 30 s of an hour, to scale
 PATIENCE = 60  # seconds for the whole of a race
 ROTATIONS = 200
-QUICK = 1.0  # seconds: nobody waits longer for a token
+QUICK = 1.0  # seconds: nobody waits longer for a token, on a machine that is in time itself
+TURNS = 5  # times that a wait may find the machine as late as it ever was
 
 
 class Race:
@@ -87,8 +88,12 @@ def judge(reports: list[dict[str, Any]], authority: Authority) -> None:
     assert (len(reports), authority.reuses, authority.is_revoked) == (PROCESSES, {}, False)
     assert min(report["calls"] for report in reports) > 0
     calls = sum(report["calls"] for report in reports)
-    sys.stdout.write(f"{calls} calls, {dict(authority.rotations)} rotations, longest wait {longest:.3f} s\n")
-    assert longest < QUICK
+    late = max(report["late"] for report in reports)
+    sys.stdout.write(
+        f"{calls} calls, {dict(authority.rotations)} rotations, longest wait {longest:.3f} s, "
+        f"on a machine that was {late:.3f} s late\n"
+    )
+    assert longest < QUICK + TURNS * late
 
 
 async def test_32_processes_refresh_at_once_while_the_lock_is_deleted(tmp_path: Path) -> None:

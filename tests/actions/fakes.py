@@ -20,6 +20,7 @@ from qwen_ls.core.oauth.code import CodeServer
 from qwen_ls.core.oauth.token import CachedToken, Issuer, Token
 from qwen_ls.core.secret import Secret
 from qwen_ls.core.settings import Settings
+from qwen_ls.core.stored import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -179,9 +180,15 @@ class FakeState:
         """Choose."""
         self.choices[folder] = method
 
-    async def models(self, folder: str | None) -> Mapping[str, str]:
-        """The models."""
-        return self.chosen_models.get(folder, {})
+    async def recall(self, folder: str | None) -> Remembered:
+        """All of it."""
+        return Remembered(
+            folder_choice=self.choices.get(folder) if folder is not None else None,
+            user_choice=self.choices.get(None),
+            folder_models=self.chosen_models.get(folder, {}) if folder is not None else {},
+            user_models=self.chosen_models.get(None, {}),
+            keys=await self.keys(),
+        )
 
     async def decisions(self) -> Mapping[ConsentKey, Decision]:
         """None."""

@@ -83,10 +83,12 @@ async def test_a_message_without_context_is_sent_as_it_is(folder: Path) -> None:
 async def test_a_long_message_holds_nobody_up(folder: Path, end: str) -> None:
     """While mentions are looked for in ten megabytes, others have their turn all the while.
 
-    What is measured is this process's own work from one turn to the next, so it is the same on a busy machine.
+    What is measured is work of this process, from one turn to the next: the same on a busy machine.
     """
     begin = latest = process_time()
-    looking = asyncio.ensure_future(sent(folder, "a `b` \\@selection\n\n" * 600_000 + end, given=Given(SELECTION)))
+    looking = asyncio.ensure_future(
+        sent(folder, "a `b` \\@selection\n\n" * 600_000 + end, given=Given(SELECTION))
+    )
     longest = 0.0
     while not looking.done():
         await asyncio.sleep(0)

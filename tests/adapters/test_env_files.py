@@ -52,15 +52,10 @@ class Owners:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._uids: dict[int, int] = {}
-        self._lstat = os.lstat
-        path_stat = Path.stat
-
-        def stat_of(path: Path, *, follow_symlinks: bool = True) -> Any:
-            return self._owned(path_stat(path, follow_symlinks=follow_symlinks))
+        self._lstat, real_stat = os.lstat, os.stat
 
         monkeypatch.setattr(os, "lstat", lambda path: self._owned(self._lstat(path)))
-        monkeypatch.setattr(Path, "stat", stat_of)
-        monkeypatch.setattr(Path, "lstat", lambda path: stat_of(path, follow_symlinks=False))
+        monkeypatch.setattr(os, "stat", lambda path, **given: self._owned(real_stat(path, **given)))
 
     def give(self, path: Path, uid: int) -> None:
         """Let a file, folder or link (not its target) belong to somebody."""
@@ -110,6 +105,25 @@ def test_a_strangers_link_or_its_target(ws: Path, owners: Owners, whose: str) ->
     assert model_of(search(ws, uid=ME)) == "near"
     owners.give(target if whose == "target" else ws / ".env", STRANGER)
     assert model_of(search(ws, uid=ME)) is None
+
+
+@pytest.mark.parametrize("whose", ["file", "link", "target", ".qwen", "workspace folder"])
+def test_a_change_of_owner_is_seen(ws: Path, owners: Owners, whose: str) -> None:
+    """Also by a system that has found the file before, and where nothing else has changed."""
+    system = EnvFileSystem(None, None, uid=ME)
+    target = put(ws / "target", "near")
+    path = ws / ".qwen" / ".env" if whose == ".qwen" else ws / ".env"
+    if whose in {"link", "target"}:
+        path.symlink_to(target)
+    else:
+        put(path, "near")
+    if whose == "workspace folder":
+        owners.give(ws, OWNER)
+        owners.give(path, OWNER)
+    assert model_of(system.search(str(ws), ())[0]) == "near"
+    changed = {"target": target, ".qwen": path.parent, "workspace folder": ws}.get(whose, path)
+    owners.give(changed, STRANGER)
+    assert model_of(system.search(str(ws), ())[0]) is None
 
 
 def test_home_files_are_the_users_whoever_owns_them(ws: Path, owners: Owners, tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ def stored_in(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
+async def models_of(file: StateFile, folder: str = "/ws") -> tuple[object, object]:
+    """The models chosen for the user and for a folder."""
+    found = await file.recall(folder)
+    return found.user_models, found.folder_models
+
+
 async def test_choices_and_decisions_come_back(path: Path) -> None:
     """In another server too; None forgets; a later answer replaces an earlier one."""
     file = StateFile(path)
@@ -52,6 +58,10 @@ async def test_choices_and_decisions_come_back(path: Path) -> None:
         None,
     ]
     assert await other.decisions() == {KEY: Decision.DENY, OTHER: Decision.FILE}
+    found = await other.recall("/ws")
+    assert (found.user_choice, found.folder_choice) == ("api-key", "qwen-oauth")
+    assert found.decisions == await other.decisions()
+    assert (await other.recall(None)).folder_choice is None
     await other.choose("/ws", None)
     assert await file.choice("/ws") is None
 
@@ -59,20 +69,17 @@ async def test_choices_and_decisions_come_back(path: Path) -> None:
 async def test_chosen_models_come_back(path: Path) -> None:
     """By place and base URL, in another server too; None forgets one and leaves the others."""
     file, here, there = StateFile(path), "https://llm.example/v1", "https://other.example/v1"
-    assert (await file.models(None), await file.models("/ws")) == ({}, {})
+    assert await models_of(file) == ({}, {})
     await file.choose_model(None, here, "a")
     await file.choose_model("/ws", here, "b")
     await file.choose_model("/ws", there, "c")
     await file.choose_model("/ws", here, "d")
     other = StateFile(path)
-    assert [await other.models(where) for where in (None, "/ws", "/elsewhere")] == [
-        {here: "a"},
-        {here: "d", there: "c"},
-        {},
-    ]
+    assert await models_of(other) == ({here: "a"}, {here: "d", there: "c"})
+    assert await models_of(other, "/elsewhere") == ({here: "a"}, {})
     await other.choose_model("/ws", here, None)
     await other.choose_model("/elsewhere", here, None)
-    assert (await file.models("/ws"), await file.models(None)) == ({there: "c"}, {here: "a"})
+    assert await models_of(file) == ({here: "a"}, {there: "c"})
     assert stored_in(path)["version"] == 1
 
 
@@ -84,9 +91,9 @@ async def test_chosen_models_that_make_no_sense(path: Path, models: object) -> N
     """The file counts as none of ours: nothing is chosen, and the next choice keeps it beside the new one."""
     write(path, {"models": models})
     file = StateFile(path)
-    assert (await file.models(None), await file.models("/ws")) == ({}, {})
+    assert await models_of(file) == ({}, {})
     await file.choose_model("/ws", "https://x/v1", "m")
-    assert await file.models("/ws") == {"https://x/v1": "m"}
+    assert await models_of(file) == ({}, {"https://x/v1": "m"})
     assert stored_in(path.with_suffix(".bad")) == {"models": models}
 
 

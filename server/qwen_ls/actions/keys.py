@@ -66,11 +66,19 @@ class Keys:
 
     async def entries(self) -> dict[str, StoredKey]:
         """Every stored key by name, without opening the keyring."""
-        return {**await self.state.keys(), **{name: entry for name, (entry, _) in self._memory.items()}}
+        return self._with_memory(await self.state.keys())
 
-    async def find(self, folder: str | None) -> tuple[FoundKey | None, FoundKey | None]:
-        """The folder's key and the user's, the one stored last; with secrets, or why not."""
-        entries = await self.entries()
+    def _with_memory(self, index: Mapping[str, StoredKey]) -> dict[str, StoredKey]:
+        return {**index, **{name: entry for name, (entry, _) in self._memory.items()}}
+
+    async def find(
+        self, folder: str | None, index: Mapping[str, StoredKey] | None = None
+    ) -> tuple[FoundKey | None, FoundKey | None]:
+        """The folder's key and the user's, the one stored last; with secrets, or why not.
+
+        `index` is the state's, where it has been read already.
+        """
+        entries = self._with_memory(await self.state.keys() if index is None else index)
         of_folder = entries.get(entry_name(FOLDER, folder, "")) if folder is not None else None
         of_user = max((e for e in entries.values() if e.target == USER), key=stored_at, default=None)
         return (

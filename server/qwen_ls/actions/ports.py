@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qwen_ls.core.outgoing import SecretInMessage
     from qwen_ls.core.qwen_settings import QwenKey
     from qwen_ls.core.settings import Settings, Timeouts
-    from qwen_ls.core.stored import StoredKey
+    from qwen_ls.core.stored import Remembered, StoredKey
 
 
 class Clock(Protocol):
@@ -237,8 +237,8 @@ class State(Protocol):
     async def choose(self, folder: str | None, method: str | None) -> None:
         """Remember a method; None forgets it. Raises OSError."""
 
-    async def models(self, folder: str | None) -> Mapping[str, str]:
-        """The models chosen for a folder, by base URL; for the user if None."""
+    async def recall(self, folder: str | None) -> Remembered:
+        """Everything that counts for a folder, and for the user, in one look."""
 
     async def choose_model(self, folder: str | None, base_url: str, model: str | None) -> None:
         """Remember a model for a base URL; None forgets it. Raises OSError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import attrs
@@ -28,31 +29,34 @@ class Standing:
 
 async def stand(ports: Ports, place: Place) -> Standing:
     """Look at everything anew (files by stat) and resolve. Raises nothing of its own."""
-    decisions = await ports.state.decisions()
-    chain, home = await ports.env_files.find(place.folder, ports.settings.excluded_env_vars)
-    folder_choice = await ports.state.choice(place.folder) if place.folder is not None else None
-    folder_models = await ports.state.models(place.folder) if place.folder is not None else {}
-    folder_key, user_key = await ports.keys.find(place.folder)
+    found, (chain, home), qwen_key, tokens = await asyncio.gather(
+        ports.state.recall(place.folder),
+        ports.env_files.find(place.folder, ports.settings.excluded_env_vars),
+        ports.qwen_settings.read(),
+        asyncio.gather(*(server.cache.read() for server in ports.sign_ins.values())),
+    )
+    caches = {
+        method: (server.issuer, token)
+        for (method, server), token in zip(ports.sign_ins.items(), tokens, strict=True)
+    }
+    issuer, cached = caches.pop(QWEN_OAUTH)
+    folder_key, user_key = await ports.keys.find(place.folder, found.keys)
     facts = Facts(
         folder=place.folder,
         environment=Environment(ports.process, chain),
         user_environment=Environment(ports.process, home),
-        cached=await ports.sign_ins[QWEN_OAUTH].cache.read(),
-        issuer=ports.sign_ins[QWEN_OAUTH].issuer,
-        others={
-            method: (server.issuer, await server.cache.read())
-            for method, server in ports.sign_ins.items()
-            if method != QWEN_OAUTH
-        },
-        folder_choice=folder_choice,
-        user_choice=await ports.state.choice(None),
-        folder_models=folder_models,
-        user_models=await ports.state.models(None),
+        cached=cached,
+        issuer=issuer,
+        others=caches,
+        folder_choice=found.folder_choice,
+        user_choice=found.user_choice,
+        folder_models=found.folder_models,
+        user_models=found.user_models,
         headless=place.headless,
-        decisions=decisions,
+        decisions=found.decisions,
         folder_key=folder_key,
         user_key=user_key,
-        qwen_key=await ports.qwen_settings.read(),
+        qwen_key=qwen_key,
         qwen_settings_path=ports.qwen_settings.path,
     )
     policy = Policy(
@@ -61,7 +65,7 @@ async def stand(ports: Ports, place: Place) -> Standing:
         terminal=place.terminal,
         may_mix=place.may_mix,
         insecure_origins=ports.settings.insecure_origins,
-        decisions=decisions,
+        decisions=found.decisions,
     )
     return Standing(place, facts, resolve(facts), policy)
 

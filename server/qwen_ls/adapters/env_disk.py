@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from qwen_ls.adapters.env_template import ignore
-from qwen_ls.adapters.files import ON_WINDOWS, in_time, read_regular, replace_private
-from qwen_ls.adapters.qwen_cache import in_thread
+from qwen_ls.adapters.files import ON_WINDOWS, in_thread, in_time, read_regular, replace_private
 from qwen_ls.core.envfile import MAX_BYTES
 from qwen_ls.core.envview import OnDisk
 

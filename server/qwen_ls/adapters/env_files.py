@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from errno import ENOENT
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import attrs
 
@@ -26,9 +27,78 @@ from qwen_ls.core.envchain import (
 from qwen_ls.core.envfile import MAX_BYTES, decode, parse_env
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-Signature = tuple[int, int, int, int, int]
+Signature = tuple[int, ...]
+Chains = tuple[EnvChain, EnvChain]  # from the folder upward, and the home files alone
+Wanted = tuple[Optional[str], tuple[str, ...]]  # the folder, and the names that are excluded
+MOST_KNOWN = 64  # folders whose last search is kept
+
+
+def of_file(found: os.stat_result) -> Signature:
+    """What changes when a file, its owner or its mode does."""
+    return (
+        found.st_dev,
+        found.st_ino,
+        found.st_uid,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
+
+
+def of_folder(status: os.stat_result) -> Signature:
+    """Which folder it is, and whose; not what is in it."""
+    return status.st_dev, status.st_ino, status.st_uid
+
+
+@attrs.frozen
+class Said:
+    """What the disk said to one call: the signature of what is there, None for nothing."""
+
+    call: Callable[[str], os.stat_result]
+    path: str
+    of: Callable[[os.stat_result], Signature]
+    signature: Signature | None
+
+
+@attrs.frozen
+class Looks:
+    """All that the disk said during a search, so that it can be asked again whether it still says so."""
+
+    said: list[Said] = attrs.field(factory=list)
+
+    def lstat(self, path: str, of: Callable[[os.stat_result], Signature] = of_file) -> os.stat_result:
+        """As `os.lstat`. Raises OSError."""
+        return self._ask(os.lstat, path, of)
+
+    def stat(self, path: str, of: Callable[[os.stat_result], Signature] = of_file) -> os.stat_result:
+        """As `os.stat`. Raises OSError."""
+        return self._ask(os.stat, path, of)
+
+    def _ask(
+        self, call: Callable[[str], os.stat_result], path: str, of: Callable[[os.stat_result], Signature]
+    ) -> os.stat_result:
+        try:
+            status = call(path)
+        except OSError:
+            self.said.append(Said(call, path, of, None))
+            raise
+        self.said.append(Said(call, path, of, of(status)))
+        return status
+
+    def still_hold(self) -> bool:
+        """Whether the disk says the same as then; costs little more than the calls themselves."""
+        for said in self.said:
+            try:
+                status = said.call(said.path)
+            except OSError:  # noqa: PERF203 - that is the question
+                if said.signature is not None:
+                    return False
+            else:
+                if said.of(status) != said.signature:
+                    return False
+        return True
 
 
 @attrs.define
@@ -39,8 +109,11 @@ class EnvFileSystem:
     qwen_home: Path | None
     uid: int | None = attrs.field(factory=getattr(os, "getuid", lambda: None))
     _seen: dict[str, tuple[Signature, Look]] = attrs.field(factory=dict, repr=False)
+    _known: dict[tuple[str | None, tuple[str, ...]], tuple[Looks, Chains]] = attrs.field(
+        factory=dict, repr=False
+    )
 
-    async def find(self, folder: str | None, excluded: Sequence[str]) -> tuple[EnvChain, EnvChain]:
+    async def find(self, folder: str | None, excluded: Sequence[str]) -> Chains:
         """The chain from `folder` (None: the home files) upward, and that of the home files alone.
 
         A disk that does not answer within 2 s counts as one with no files, and is a problem.
@@ -63,15 +136,26 @@ class EnvFileSystem:
             raise FileNotFoundError(ENOENT, "there is no home folder")
         return await in_time(work, DEADLINE)
 
-    def search(self, folder: str | None, excluded: Sequence[str]) -> tuple[EnvChain, EnvChain]:
-        """The same, in this thread."""
+    def search(self, folder: str | None, excluded: tuple[str, ...]) -> Chains:
+        """The same, in this thread. As long as the disk says the same, so does this."""
+        known = self._known.get((folder, excluded))
+        if known is not None and known[0].still_hold():
+            return known[1]
+        looks = Looks()
+        chains = self._search(folder, excluded, looks)
+        while len(self._known) >= MOST_KNOWN:
+            self._known.pop(next(iter(self._known)), None)
+        self._known[folder, excluded] = looks, chains
+        return chains
+
+    def _search(self, folder: str | None, excluded: tuple[str, ...], looks: Looks) -> Chains:
         root = Path(os.path.realpath(folder)) if folder is not None else None
         homes = home_candidates(self.home, self.qwen_home)
         home_paths = {os.path.realpath(c.path) for c in homes}
-        owners = self._owners(root)
+        owners = self._owners(folder, looks)
 
         def look(candidate: Candidate) -> Look:
-            return self._look(candidate, owners, home_paths)
+            return self._look(candidate, owners, home_paths, looks)
 
         home = find(homes, look, excluded)
         if root is None:
@@ -80,29 +164,31 @@ class EnvFileSystem:
         met = {c.path for c in upward}  # a home above the folder is met on the way
         return find((*upward, *(c for c in homes if c.path not in met)), look, excluded), home
 
-    def _owners(self, root: Path | None) -> frozenset[int] | None:
+    def _owners(self, folder: str | None, looks: Looks) -> frozenset[int] | None:
         """Whose files count: ours, root's, and the workspace folder's owner's. None: anybody's."""
-        if self.uid is None or root is None:
+        if folder is None:
             return None
-        try:
-            return frozenset({self.uid, 0, root.stat().st_uid})
-        except OSError:
-            return frozenset({self.uid, 0})
+        with contextlib.suppress(OSError):
+            owner = looks.stat(folder, of_folder).st_uid
+            return None if self.uid is None else frozenset({self.uid, 0, owner})
+        return None if self.uid is None else frozenset({self.uid, 0})
 
-    def _look(self, candidate: Candidate, owners: frozenset[int] | None, home_paths: set[str]) -> Look:
+    def _look(
+        self, candidate: Candidate, owners: frozenset[int] | None, home_paths: set[str], looks: Looks
+    ) -> Look:
         path = str(candidate.path)
         try:
-            link = os.lstat(path)  # the common case, "not there", costs this one call
-            target = Path(path).stat() if stat.S_ISLNK(link.st_mode) else link
+            link = looks.lstat(path)  # the common case, "not there", costs this one call
+            target = looks.stat(path) if stat.S_ISLNK(link.st_mode) else link
         except OSError:  # not there; a broken link; a `.qwen` that is no folder, or that we may not enter
             self._seen.pop(path, None)
             return ABSENT
         if not candidate.home and owners is not None:
-            stranger = foreign_owner(candidate, (link.st_uid, target.st_uid), owners)
+            stranger = foreign_owner(candidate, (link.st_uid, target.st_uid), owners, looks)
             if stranger is not None:
                 reason = f"not used: it belongs to another user (uid {stranger})"
                 return Look(Presence.FOREIGN, reason=reason)
-        signature = (target.st_dev, target.st_ino, target.st_size, target.st_mtime_ns, target.st_ctime_ns)
+        signature = of_file(target)
         seen = self._seen.get(path)
         if seen is None or seen[0] != signature:
             found = read(Path(path), target)
@@ -111,12 +197,15 @@ class EnvFileSystem:
         return seen[1]
 
 
-def foreign_owner(candidate: Candidate, uids: Sequence[int], owners: frozenset[int]) -> int | None:
+def foreign_owner(
+    candidate: Candidate, uids: Sequence[int], owners: frozenset[int], looks: Looks
+) -> int | None:
     """The uid of a stranger who owns the file, its link or its `.qwen` folder."""
     folder = Path(candidate.path.parent)
     if folder.name == ".qwen":
         try:
-            uids = (*uids, folder.lstat().st_uid, folder.stat().st_uid)
+            links, real = looks.lstat(str(folder), of_folder), looks.stat(str(folder), of_folder)
+            uids = (*uids, links.st_uid, real.st_uid)
         except OSError:
             return None
     return next((uid for uid in uids if uid not in owners), None)

@@ -15,7 +15,7 @@ import secrets
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if sys.platform != "win32":
     import fcntl
@@ -30,6 +30,51 @@ ABANDONED_AFTER = 60.0  # seconds, where there are no locks to tell
 ON_WINDOWS = sys.platform == "win32"
 DEADLINE = 2.0  # seconds; a mount may hang
 Result = TypeVar("Result")
+
+
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """Run blocking file work off the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+async def glance(work: Callable[[], Result]) -> Result:
+    """The same for a short look at files: those that begin in one turn of the loop share a thread."""
+    loop = asyncio.get_running_loop()
+    looks = _begun.get(loop)
+    if looks is None:
+        looks = _begun[loop] = []
+        loop.call_soon(_look, loop)
+    future: asyncio.Future[Result] = loop.create_future()
+    looks.append((work, future))
+    return await future
+
+
+_begun: dict[asyncio.AbstractEventLoop, list[tuple[Callable[[], Any], asyncio.Future[Any]]]] = {}
+
+
+def _look(loop: asyncio.AbstractEventLoop) -> None:
+    looks = _begun.pop(loop)
+
+    def all_of_them() -> list[tuple[Any, Exception | None]]:
+        return [_outcome(work) for work, _ in looks]
+
+    def tell(done: asyncio.Future[list[tuple[Any, Exception | None]]]) -> None:
+        for (result, error), (_, future) in zip(done.result(), looks, strict=True):
+            if future.done():  # whoever asked has been cancelled
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    loop.run_in_executor(None, all_of_them).add_done_callback(tell)
+
+
+def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    try:
+        return work(), None
+    except Exception as error:  # noqa: BLE001 - it is raised where the work was asked for
+        return None, error
 
 
 async def in_time(work: Callable[[], Result], seconds: float = DEADLINE) -> Result:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from filelock import FileLock
 
-from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private, sweep
-from qwen_ls.adapters.qwen_cache import in_thread
+from qwen_ls.adapters.files import in_thread, make_private_folder, read_regular, replace_private, sweep
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 from filelock import FileLock, Timeout
 
-from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private, sweep, temporary_name
+from qwen_ls.adapters.files import (
+    glance,
+    in_thread,
+    make_private_folder,
+    read_regular,
+    replace_private,
+    sweep,
+    temporary_name,
+)
 from qwen_ls.core.oauth.token import MAX_CACHE_BYTES, CachedToken, Token, encode_cache, parse_cache
 
 if TYPE_CHECKING:
@@ -51,7 +59,7 @@ class QwenCache:
 
     async def read(self) -> CachedToken:
         """What the file holds now; a file that cannot be used says why and is left alone."""
-        return await in_thread(self._read)
+        return await glance(self._read)
 
     async def write(self, token: Token) -> None:
         """Replace the file. Raises OSError."""
@@ -193,11 +201,6 @@ async def taken(
         if unless is not None and await unless():
             return False
     return True
-
-
-async def in_thread(work: Callable[[], Result]) -> Result:
-    """Run blocking file work off the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 async def finished(work: Callable[[], Result]) -> Result:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.adapters.files import read_regular
-from qwen_ls.adapters.qwen_cache import in_thread
+from qwen_ls.adapters.files import glance, read_regular
 from qwen_ls.core.qwen_settings import MAX_BYTES, QwenKey, read_qwen_settings
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class QwenSettings:
 
     async def read(self) -> QwenKey | str | None:
         """The key it offers, None, or one clause that says why it cannot be used."""
-        return await in_thread(self._read)
+        return await glance(self._read)
 
     def _read(self) -> QwenKey | str | None:
         try:

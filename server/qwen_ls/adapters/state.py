@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from filelock import FileLock
 
-from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private, sweep
-from qwen_ls.adapters.qwen_cache import in_thread
+from qwen_ls.adapters.files import (
+    glance,
+    in_thread,
+    make_private_folder,
+    read_regular,
+    replace_private,
+    sweep,
+)
 from qwen_ls.core.origin import ConsentKey, Decision
-from qwen_ls.core.stored import StoredKey, encode_index, parse_index
+from qwen_ls.core.stored import Remembered, StoredKey, encode_index, parse_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -36,9 +42,7 @@ class StateFile:
 
     async def choice(self, folder: str | None) -> str | None:
         """The method chosen for a folder, or for the user."""
-        choices = section(await in_thread(self._load), "choices")
-        found = choices.get("user") if folder is None else section(choices, "folders").get(folder)
-        return found if isinstance(found, str) else None
+        return choice_in(await glance(self._load), folder)
 
     async def choose(self, folder: str | None, method: str | None) -> None:
         """Remember a method; None forgets it. Raises OSError."""
@@ -50,10 +54,18 @@ class StateFile:
 
         await in_thread(partial(self._change, change))
 
-    async def models(self, folder: str | None) -> Mapping[str, str]:
-        """The models chosen for a folder, or for the user, by base URL."""
-        models = section(await in_thread(self._load), "models")
-        return section(models, "user") if folder is None else section(section(models, "folders"), folder)
+    async def recall(self, folder: str | None) -> Remembered:
+        """Everything that counts for a folder, and for the user."""
+        state = await glance(self._load)
+        models = section(state, "models")
+        return Remembered(
+            decisions=decisions_in(state),
+            keys=keys_in(state),
+            folder_choice=choice_in(state, folder) if folder is not None else None,
+            user_choice=choice_in(state, None),
+            folder_models=section(section(models, "folders"), folder) if folder is not None else {},
+            user_models=section(models, "user"),
+        )
 
     async def choose_model(self, folder: str | None, base_url: str, model: str | None) -> None:
         """Remember a model for a base URL; None forgets it. Raises OSError."""
@@ -68,9 +80,7 @@ class StateFile:
 
     async def decisions(self) -> Mapping[ConsentKey, Decision]:
         """Every remembered answer to a consent question."""
-        found = (await in_thread(self._load)).get("decisions")
-        rows = found if isinstance(found, list) else []
-        return {key: decision for key, decision in map(decision_of, rows) if key is not None}
+        return decisions_in(await glance(self._load))
 
     async def decide(self, answers: Mapping[ConsentKey, Decision]) -> None:
         """Remember answers. Raises OSError."""
@@ -92,9 +102,7 @@ class StateFile:
 
     async def keys(self) -> Mapping[str, StoredKey]:
         """The index of the stored keys, by name."""
-        rows = section(await in_thread(self._load), "keys")
-        parsed = {name: parse_index(row) for name, row in rows.items() if isinstance(row, dict)}
-        return {name: entry for name, entry in parsed.items() if entry is not None and entry.name == name}
+        return keys_in(await glance(self._load))
 
     async def keep_key(self, entry: StoredKey) -> None:
         """Put a key into the index. Raises OSError."""
@@ -164,6 +172,27 @@ def section(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A nested object; empty where there is none."""
     found = state.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def choice_in(state: Mapping[str, Any], folder: str | None) -> str | None:
+    """The method chosen for a folder, or for the user."""
+    choices = section(state, "choices")
+    found = choices.get("user") if folder is None else section(choices, "folders").get(folder)
+    return found if isinstance(found, str) else None
+
+
+def keys_in(state: Mapping[str, Any]) -> dict[str, StoredKey]:
+    """The index of the stored keys, without rows that make no sense."""
+    rows = section(state, "keys")
+    parsed = {name: parse_index(row) for name, row in rows.items() if isinstance(row, dict)}
+    return {name: entry for name, entry in parsed.items() if entry is not None and entry.name == name}
+
+
+def decisions_in(state: Mapping[str, Any]) -> dict[ConsentKey, Decision]:
+    """The same of the answers to consent questions."""
+    found = state.get("decisions")
+    rows = found if isinstance(found, list) else []
+    return {key: decision for key, decision in map(decision_of, rows) if key is not None}
 
 
 def decision_of(row: Any) -> tuple[ConsentKey | None, Decision]:

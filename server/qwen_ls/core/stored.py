@@ -17,6 +17,8 @@ from qwen_ls.core.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qwen_ls.core.origin import ConsentKey, Decision
+
 Target = Literal["workspaceFolder", "user"]
 Keeper = Literal["keyring", "file", "client", "session"]
 FOLDER: Target = "workspaceFolder"
@@ -46,6 +48,21 @@ class StoredKey:
     def __str__(self) -> str:
         whose = f"for {self.folder}" if self.target == FOLDER else "for the user"
         return f"key stored {whose} ({self.kept_in})"
+
+
+@attrs.frozen
+class Remembered:
+    """What earlier runs have left: answers to consent questions, stored keys by name, choices of the user.
+
+    A choice is a method; models are by base URL. Those of the folder are empty where there is none.
+    """
+
+    decisions: Mapping[ConsentKey, Decision] = attrs.field(factory=dict)
+    keys: Mapping[str, StoredKey] = attrs.field(factory=dict)
+    folder_choice: str | None = None
+    user_choice: str | None = None
+    folder_models: Mapping[str, str] = attrs.field(factory=dict)
+    user_models: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def entry_name(target: Target, folder: str | None, provider: str) -> str:

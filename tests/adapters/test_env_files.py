@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qwen_ls.adapters import env_files
+from qwen_ls.adapters import env_files, files
 from qwen_ls.adapters.env_files import EnvFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from qwen_ls.core.envchain import EnvChain, Look
 
@@ -242,7 +242,7 @@ async def test_a_disk_that_does_not_answer(ws: Path, monkeypatch: pytest.MonkeyP
         assert answers.wait(10)
         return lstat(path)
 
-    monkeypatch.setattr(env_files, "DEADLINE", 0.05)
+    monkeypatch.setattr(files, "DEADLINE", 0.05)
     monkeypatch.setattr(os, "lstat", hang)
     system = EnvFileSystem(None, None, uid=None)
     chain, home = await system.find(str(ws), ())
@@ -250,5 +250,5 @@ async def test_a_disk_that_does_not_answer(ws: Path, monkeypatch: pytest.MonkeyP
     assert chain.unreadable is not None
     assert "did not answer" in chain.unreadable.text
     assert home.bindings == {}
-    monkeypatch.setattr(env_files, "DEADLINE", 5)
+    monkeypatch.setattr(files, "DEADLINE", 5)
     assert model_of((await system.find(str(ws), ()))[0]) == "near"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import stat
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from qwen_ls.adapters.files import make_private_folder, read_regular, replace_private
+from qwen_ls.adapters import files
+from qwen_ls.adapters.files import glance, make_private_folder, read_regular, replace_private
 
 
 def mode_of(path: Path) -> int:
@@ -115,3 +119,58 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="not a regular file"):
             read_regular(path, 10)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+# --- looks ------------------------------------------------------------------------------------------------
+
+
+async def test_looks_that_begin_together_share_a_thread() -> None:
+    """In the order in which they began; one that fails fails alone."""
+    threads: list[str] = []
+
+    def look(name: str) -> str:
+        threads.append(threading.current_thread().name)
+        if name == "bad":
+            raise PermissionError(name)
+        return name
+
+    found = await asyncio.gather(
+        *(glance(partial(look, name)) for name in ("one", "bad", "two")), return_exceptions=True
+    )
+    assert (found[0], str(found[1]), found[2]) == ("one", "bad", "two")
+    assert len(threads) == 3
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.current_thread().name
+
+
+async def test_a_look_that_hangs_holds_up_only_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found before it is told by the deadline; it and the rest are late, and later looks go on."""
+    monkeypatch.setattr(files, "DEADLINE", 0.05)
+    answers = threading.Event()
+    found = await asyncio.gather(
+        glance(lambda: "before"),
+        glance(lambda: answers.wait(10)),
+        glance(lambda: "after"),
+        return_exceptions=True,
+    )
+    assert found[0] == "before"
+    assert [type(late) for late in found[1:]] == [TimeoutError] * 2
+    assert await glance(lambda: "another") == "another"
+    answers.set()
+
+
+async def test_a_look_that_nobody_waits_for_any_more() -> None:
+    """Whoever looks beside it gets what it asked for."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        assert go_on.wait(10)
+        return "slow"
+
+    given_up, waiting = asyncio.ensure_future(glance(slow)), asyncio.ensure_future(glance(lambda: "quick"))
+    await asyncio.get_running_loop().run_in_executor(None, begun.wait, 10)
+    given_up.cancel()
+    go_on.set()
+    assert await waiting == "quick"
+    assert given_up.cancelled()

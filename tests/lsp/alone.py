@@ -27,6 +27,8 @@ class Listener:
         """Keep one."""
         self.told.append((method, params))
 
+    tell = notify
+
     def params(self, method: str) -> list[Any]:
         """The params of one method's."""
         return [params for name, params in self.told if name == method]

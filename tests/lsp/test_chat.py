@@ -117,9 +117,9 @@ class Recorder:
 
     texts: list[str] = attrs.field(factory=list)
 
-    def notify(self, _method: str, params: Any) -> None:
+    def tell(self, _method: str, params: Any) -> None:
         """Keep the text."""
-        self.texts.append(params.value.get("text", "end"))
+        self.texts.append(params["value"].get("text", "end"))
 
 
 async def test_first_delta_at_once() -> None:

@@ -46,6 +46,7 @@ SIGNATURES = {
 }
 ATTRIBUTES = {
     "_request_futures": dict,
+    "_result_types": dict,
     "_shutdown": bool,
     "_converter": object,
     "_server": object,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Fetch = Callable[[], Coroutine[None, None, Block]]
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of a URI; one letter would be a drive
+SHORT = 16 * 1024  # characters that are looked through in a few milliseconds at most
 NOTHING = Given()
 
 
@@ -52,9 +53,14 @@ async def attach(
     asked = [i for i, m in enumerate(messages) if m.role is Role.USER]
     if not asked:
         return tuple(messages)
-    mentions = await asyncio.get_running_loop().run_in_executor(  # a long text takes a moment
-        None, lambda: {i: find_mentions(messages[i].content) for i in asked}
-    )
+
+    def look() -> dict[int, list[Mention]]:
+        return {i: find_mentions(messages[i].content) for i in asked}
+
+    if sum(len(messages[i].content) for i in asked) < SHORT:
+        mentions = look()
+    else:  # a long text takes a moment
+        mentions = await asyncio.get_running_loop().run_in_executor(None, look)
     unmentioned = asked[0] if lasting else asked[-1]
     said = {m.kind for i in asked for m in mentions[i]} if lasting else set()
     sent = list(messages)

@@ -28,13 +28,16 @@ class Standing:
 
 
 async def stand(ports: Ports, place: Place) -> Standing:
-    """Look at everything anew (files by stat) and resolve. Raises nothing of its own."""
-    found, (chain, home), qwen_key, tokens = await asyncio.gather(
-        ports.state.recall(place.folder),
-        ports.env_files.find(place.folder, ports.settings.excluded_env_vars),
-        ports.qwen_settings.read(),
-        asyncio.gather(*(server.cache.read() for server in ports.sign_ins.values())),
-    )
+    """Look at everything anew (files by stat) and resolve. Raises Problem for a home that does not answer."""
+    try:
+        tokens, found, qwen_key, (chain, home) = await asyncio.gather(
+            asyncio.gather(*(server.cache.read() for server in ports.sign_ins.values())),
+            ports.state.recall(place.folder),
+            ports.qwen_settings.read(),
+            ports.env_files.find(place.folder, ports.settings.excluded_env_vars),
+        )
+    except OSError as error:
+        raise home_silent(error) from None
     caches = {
         method: (server.issuer, token)
         for (method, server), token in zip(ports.sign_ins.items(), tokens, strict=True)
@@ -68,6 +71,16 @@ async def stand(ports: Ports, place: Place) -> Standing:
         decisions=found.decisions,
     )
     return Standing(place, facts, resolve(facts), policy)
+
+
+def home_silent(error: OSError) -> Problem:
+    """What every request needs from the home folder could not be read."""
+    return Problem(
+        Kind.INTERNAL,
+        f"The home folder could not be read: {error.strerror}",
+        where=str(error.filename or "~"),
+        remedy="See whether the disk or share it lies on is there, and try again",
+    )
 
 
 def state_unwritable(error: OSError) -> Problem:

@@ -8,12 +8,12 @@ import stat
 from errno import ENOENT
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 import attrs
 
 from qwen_ls.adapters.env_template import prepare
-from qwen_ls.adapters.files import DEADLINE, in_time, read_regular
+from qwen_ls.adapters.files import DEADLINE, glance, in_time, read_regular
 from qwen_ls.core.envchain import (
     ABSENT,
     Candidate,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Signature = tuple[int, ...]
 Chains = tuple[EnvChain, EnvChain]  # from the folder upward, and the home files alone
-Wanted = tuple[Optional[str], tuple[str, ...]]  # the folder, and the names that are excluded
+Wanted = tuple[str | None, tuple[str, ...]]  # the folder, and the names that are excluded
 MOST_KNOWN = 64  # folders whose last search is kept
 
 
@@ -119,7 +119,7 @@ class EnvFileSystem:
         A disk that does not answer within 2 s counts as one with no files, and is a problem.
         """
         try:
-            return await in_time(partial(self.search, folder, tuple(excluded)), DEADLINE)
+            return await glance(partial(self.search, folder, tuple(excluded)))
         except TimeoutError:
             return hung(folder), hung(None)
 

@@ -38,7 +38,11 @@ async def in_thread(work: Callable[[], Result]) -> Result:
 
 
 async def glance(work: Callable[[], Result]) -> Result:
-    """The same for a short look at files: those that begin in one turn of the loop share a thread."""
+    """Run a short look at files in a thread; those that begin in one turn of the loop share one.
+
+    They run in the order in which they began. Raises TimeoutError for one that has no answer by the
+    deadline; it goes on in its thread.
+    """
     loop = asyncio.get_running_loop()
     looks = _begun.get(loop)
     if looks is None:
@@ -54,19 +58,25 @@ _begun: dict[asyncio.AbstractEventLoop, list[tuple[Callable[[], Any], asyncio.Fu
 
 def _look(loop: asyncio.AbstractEventLoop) -> None:
     looks = _begun.pop(loop)
+    outcomes: list[tuple[Any, Exception | None]] = []
 
-    def all_of_them() -> list[tuple[Any, Exception | None]]:
-        return [_outcome(work) for work, _ in looks]
+    def all_of_them() -> None:
+        for work, _ in looks:
+            outcomes.append(_outcome(work))  # one by one: `tell` may look before the last
 
-    def tell(done: asyncio.Future[list[tuple[Any, Exception | None]]]) -> None:
-        for (result, error), (_, future) in zip(done.result(), looks, strict=True):
-            if future.done():  # whoever asked has been cancelled
+    def tell(_: object = None) -> None:
+        late.cancel()
+        missing = (None, no_answer(DEADLINE))
+        for number, (_, future) in enumerate(looks):
+            result, error = outcomes[number] if number < len(outcomes) else missing
+            if future.done():  # told already, or whoever asked has been cancelled
                 continue
             if error is None:
                 future.set_result(result)
             else:
                 future.set_exception(error)
 
+    late = loop.call_later(DEADLINE, tell)
     loop.run_in_executor(None, all_of_them).add_done_callback(tell)
 
 
@@ -75,6 +85,11 @@ def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
         return work(), None
     except Exception as error:  # noqa: BLE001 - it is raised where the work was asked for
         return None, error
+
+
+def no_answer(seconds: float) -> TimeoutError:
+    """A disk that does not answer."""
+    return TimeoutError(errno.ETIMEDOUT, f"the disk did not answer within {seconds:.0f} s")
 
 
 async def in_time(work: Callable[[], Result], seconds: float = DEADLINE) -> Result:
@@ -87,7 +102,7 @@ async def in_time(work: Callable[[], Result], seconds: float = DEADLINE) -> Resu
     done, _ = await asyncio.wait({running}, timeout=seconds)
     if not done:
         running.add_done_callback(lambda late: late.cancelled() or late.exception())
-        raise TimeoutError(errno.ETIMEDOUT, f"the disk did not answer within {seconds:.0f} s")
+        raise no_answer(seconds)
     return running.result()
 
 

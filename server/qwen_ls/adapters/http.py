@@ -1,11 +1,14 @@
 """The network, by httpx: no redirects, no compression, nothing taken from the environment behind our back.
 
+It is httpx's transport that is used, without its client: what that adds (redirects, cookies, authentication,
+proxies and passwords from the environment) is what must not happen here, and it costs a tenth of a request.
 httpx is imported on first use or by `warm`, since it costs more than the rest of the start together.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import platform
 import socket
@@ -26,13 +29,13 @@ from qwen_ls.core.origin import Origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
-    from http.cookiejar import CookieJar
 
     import httpx
 
     from qwen_ls.core.settings import Settings, Timeouts
 
 USER_AGENT = f"qwen-ls/{__version__} ({sys.platform}; {platform.machine()})"
+ALWAYS = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT}
 MOST_CONNECTIONS = 520  # a little above the requests in flight that the transport allows
 MOST_IDLE = 64
 MAX_FORM_REPLY = 256 * 1024  # bytes
@@ -87,34 +90,34 @@ class Patience:
 
 @attrs.define(eq=False)
 class HttpAdapter:
-    """Clients for direct and proxied connections, with the proxies and CAs of the process's start."""
+    """Direct and proxied connections, with the proxies and CAs of the process's start."""
 
     settings: Settings
     environment: Mapping[str, str] = attrs.field(repr=False)
-    _clients: dict[str | None, httpx.AsyncClient] = attrs.field(factory=dict, repr=False)
+    _transports: dict[str | None, httpx.AsyncHTTPTransport] = attrs.field(factory=dict, repr=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
 
     def warm(self) -> None:
-        """Import httpx and build the direct client; for a worker thread."""
+        """Import httpx and build the direct transport; for a worker thread."""
         import anyio._backends._asyncio  # noqa: F401, PLC0415 - else the first request loads it
 
-        self._client(None)
+        self._transport(None)
 
     async def open(self, request: HttpRequest, timeouts: Timeouts) -> HttpExchange:
         """Send, and wait for the head of the answer. Raises Unreachable."""
         import httpx  # noqa: PLC0415 - not before the first request
 
         try:
-            client = await self._client_for(request.url)
-            outgoing = client.build_request(
+            transport = await self._transport_for(request.url)
+            outgoing = httpx.Request(
                 request.method,
-                request.url,
-                headers={**request.headers, "Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+                parse_url(request.url),
+                headers={"Accept": "*/*", **request.headers, **ALWAYS},
                 content=request.body,
-                timeout=httpx.Timeout(None, connect=timeouts.connect),
+                extensions={"timeout": {"connect": timeouts.connect}},
             )
             with Patience(timeouts.connect + timeouts.first_byte):
-                response = await client.send(outgoing, stream=True)
+                response = await transport.handle_async_request(outgoing)
         except httpx.HTTPError as error:
             raise Unreachable(explain(error, proxied=self.proxy_for(request.url) is not None)) from None
         except (httpx.InvalidURL, ValueError):  # UnicodeError is one
@@ -153,15 +156,15 @@ class HttpAdapter:
 
     async def aclose(self) -> None:
         """Close what is kept open."""
-        for client in self._clients.values():
-            await client.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
 
-    async def _client_for(self, url: str) -> httpx.AsyncClient:
+    async def _transport_for(self, url: str) -> httpx.AsyncHTTPTransport:
         proxy = self.proxy_for(url)
-        client = self._clients.get(proxy)
-        if client is None:
-            client = await asyncio.get_running_loop().run_in_executor(None, self._client, proxy)
-        return client
+        transport = self._transports.get(proxy)
+        if transport is None:
+            transport = await asyncio.get_running_loop().run_in_executor(None, self._transport, proxy)
+        return transport
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a URL: user settings, then the start's environment; loopback has none."""
@@ -174,22 +177,22 @@ class HttpAdapter:
         found = (self.environment.get(n) or self.environment.get(n.upper()) for n in names)
         return self.settings.proxy or next((p for p in found if p), None)
 
-    def _client(self, proxy: str | None) -> httpx.AsyncClient:
+    def _transport(self, proxy: str | None) -> httpx.AsyncHTTPTransport:
         import httpx  # noqa: PLC0415 - on a worker, after the editor has its answer
 
         limits = httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE)
         with self._lock:
-            if proxy not in self._clients:
+            if proxy not in self._transports:
                 context = self._ssl_context()
                 try:
-                    client = httpx.AsyncClient(
-                        verify=context, trust_env=False, proxy=proxy, limits=limits, cookies=no_cookies()
+                    transport = httpx.AsyncHTTPTransport(
+                        verify=context, trust_env=False, proxy=proxy, limits=limits
                     )
                 except (ValueError, ImportError, httpx.InvalidURL):
                     detail = "the proxy's address is not one of http:// or https://"
                     raise Unreachable(NoReply(Cause.PROXY, detail)) from None
-                self._clients[proxy] = client
-            return self._clients[proxy]
+                self._transports[proxy] = transport
+            return self._transports[proxy]
 
     def _ssl_context(self) -> ssl.SSLContext:
         """The CAs of SSL_CERT_FILE at start, else of the user's settings, else the system's store."""
@@ -263,11 +266,12 @@ class HttpExchange:
             raise
 
 
-def no_cookies() -> CookieJar:
-    """A jar that keeps nothing: a cookie would tie one credential's requests to another's."""
-    from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415 - httpx has loaded it
+@functools.lru_cache(maxsize=64)
+def parse_url(url: str) -> httpx.URL:
+    """A URL in httpx's form; the same few are asked for again and again. Raises httpx.InvalidURL."""
+    import httpx  # noqa: PLC0415 - loaded by now
 
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return httpx.URL(url)
 
 
 def explain(error: httpx.HTTPError, *, proxied: bool = False) -> NoReply:

@@ -6,6 +6,7 @@ user's consent; a project file's own pair needs trust. Everything else here serv
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from enum import Enum
@@ -117,6 +118,7 @@ def parse_base_url(text: str, where: str, insecure_origins: Sequence[str] = ()) 
     return url
 
 
+@functools.lru_cache(maxsize=64)
 def read_base_url(text: str, where: str) -> BaseUrl:
     """The parts of a base URL whose http is judged elsewhere; raises for all else that rule 5 refuses."""
     if len(text) > LONGEST_URL or re.search(r"[^\x21-\x7e]|[\\@?#%]", text):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qwen_ls.lsp.session import Session, World
 
 EVERY = 0.016  # seconds between two deltas of a burst: a screen's frame
+SHOW_AFTER = 0.1  # seconds before a progress of our own
 LOGIN, NOT_NOW = "qwen.auth.login", "Not now"
 
 
@@ -74,7 +75,7 @@ class Deltas:
             }
             self._pieces.clear()
             self.seq += 1
-            self.protocol.notify(types.PROGRESS, types.ProgressParams(token=self.token, value=value))
+            self.protocol.tell(types.PROGRESS, {"token": self.token, "value": value})
 
     def end(self, turn: Turn, problem: Problem | None) -> None:
         """What is left, then the end."""
@@ -83,7 +84,7 @@ class Deltas:
             self._timer = None
         self._send()
         end = payloads.to_wire(payloads.chat_end(turn, self.seq, problem))
-        self.protocol.notify(types.PROGRESS, types.ProgressParams(token=self.token, value=end))
+        self.protocol.tell(types.PROGRESS, {"token": self.token, "value": end})
 
 
 class Outlet(Protocol):
@@ -157,7 +158,9 @@ class Conversation:
             self.session.changed()
 
     async def _show(self, token: str | int | None) -> None:
-        """Begin the progress beside the request, not before it."""
+        """Begin the progress beside the request, not before it; for a quick answer none is made."""
+        if token is None:
+            await asyncio.sleep(SHOW_AFTER)
         progress = await self.session.editor.progress(token, self.turn.stop)
         progress.begin("Qwen")
         self.progress = progress

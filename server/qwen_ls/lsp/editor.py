@@ -254,7 +254,7 @@ class Editor:
 
     def notify(self, method: str, payload: Any) -> None:
         """A notification of our own."""
-        self.protocol.notify(method, to_wire(payload))
+        self.protocol.tell(method, to_wire(payload))
 
 
 async def within(task: asyncio.Task[Any], seconds: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from pathlib import PurePath
 
@@ -56,6 +57,7 @@ class Folders:
         return max(holding, key=lambda f: len(PurePath(f.path).parts), default=None)
 
 
+@functools.lru_cache(maxsize=256)
 def path_of(uri: str) -> str | None:
     """The absolute path of a `file:` URI without a NUL; None for anything else."""
     if not uri.lower().startswith("file:") or "%00" in uri:

@@ -263,8 +263,11 @@ class Protocol(LanguageServerProtocol):
     def _send_handler_result(self, future: Future[Any], *, msg_id: Any) -> None:
         self._request_futures.pop(msg_id, None)
         error = asyncio.CancelledError() if future.cancelled() else future.exception()
-        if error is None:
-            self._send_response(msg_id, result=future.result())
+        if error is None and isinstance(result := future.result(), (dict, type(None))):
+            self._result_types.pop(msg_id, None)  # plain already: cattrs need not look at it
+            self._send_data({"jsonrpc": "2.0", "id": msg_id, "result": result})
+        elif error is None:
+            self._send_response(msg_id, result=result)
         else:
             self._send_response(msg_id, error=to_reply_error(error))
 
@@ -274,6 +277,10 @@ class Protocol(LanguageServerProtocol):
             future.cancel()
 
     # --- requests of ours -------------------------------------------------------------------------
+
+    def tell(self, method: str, params: Mapping[str, Any]) -> None:
+        """Send a notification whose params are plain JSON data."""
+        self._send_data({"jsonrpc": "2.0", "method": method, "params": params})
 
     async def ask(self, method: str, params: Any, timeout: float = ASK_TIMEOUT) -> Any:
         """Send a request and return the client's raw result; its shape is the caller's to check.

@@ -1,0 +1,73 @@
+"""The table, and the page it stands on."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import attrs
+
+from bench.rig import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PAGE = ROOT / "docs" / "reference" / "performance.md"
+HEAD = ("figure", "against", "this run", "at most", "floor", "reached")
+
+
+@attrs.frozen
+class Row:
+    """One line of the table. `value` is a ratio unless `unit` says otherwise; None: it could not be had."""
+
+    figure: str
+    against: str
+    value: float | None
+    limit: float
+    floor: float | None = None
+    unit: str = "x"
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the number is reached."""
+        return None if self.value is None else self.value <= self.limit
+
+
+def number(value: float | None, unit: str) -> str:
+    """A value as it is read."""
+    if value is None:
+        return "not measured"
+    if unit == "x":
+        return f"{value:.2f}" if value >= 0.095 or not value else f"{value:.3f}"
+    return f"{value:,.0f} {unit}" if unit == "KiB" else f"{value:.1f} {unit}"
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row's words."""
+    reached = {None: "not installed", True: "yes", False: "**no**"}[row.is_met]
+    floor = "" if row.floor is None else number(row.floor, row.unit)
+    return row.figure, row.against, number(row.value, row.unit), number(row.limit, row.unit), floor, reached
+
+
+def line(row: Row) -> str:
+    """A row for the terminal."""
+    figure, against, value, limit, floor, reached = cells(row)
+    return f"{figure} / {against}: {value} (at most {limit}, floor {floor}): {reached}"
+
+
+def table(rows: Iterable[Row]) -> str:
+    """All of them."""
+    lines = [HEAD, ("---",) * len(HEAD), *map(cells, rows)]
+    return "\n".join(f"| {' | '.join(each)} |" for each in lines)
+
+
+def page(rows: Iterable[Row]) -> str:
+    """docs/reference/performance.md."""
+    today = datetime.now(timezone.utc).date().isoformat()
+    return f"""# Performance
+
+Written by `make bench` on {today}, on {platform.system()} with CPython {platform.python_version()}.
+
+{table(rows)}
+"""

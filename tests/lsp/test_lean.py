@@ -1,0 +1,69 @@
+"""qwen_ls.lsp.lean: the classes are what plain attrs makes of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+PROGRAM = """
+import inspect, json, sys
+if sys.argv[1] == "lean":
+    from qwen_ls.lsp.lean import load_types
+    load_types()
+import attrs
+from lsprotocol import converters, types
+converters.get_converter()  # resolves what refers forward
+
+def made(cls, number):
+    one = cls.__new__(cls)
+    for a in attrs.fields(cls):
+        object.__setattr__(one, a.name, f"{a.name} {number}")
+    return one
+
+def about(name, cls):
+    one, same, other = made(cls, 1), made(cls, 1), made(cls, 2)
+    try:
+        hashed = type(hash(one)).__name__
+    except TypeError as error:
+        hashed = str(error)
+    return {
+        "signature": str(inspect.signature(cls)),
+        "fields": [[str(getattr(a, f)) for f in ("name", "default", "type", "kw_only", "alias", "init")]
+                   + [a.eq, bool(a.eq_key), a.order, a.hash, a.repr, bool(a.validator), bool(a.converter)]
+                   for a in attrs.fields(cls)],
+        "slots": list(getattr(cls, "__slots__", ())),
+        "match": list(cls.__match_args__),
+        "repr": repr(one),
+        "equal": [one == same, one == other, one != same, one != other, one == 5, one != 5, one == name],
+        "hash": [hashed, cls.__hash__ is None],
+        "module": [cls.__module__, cls.__qualname__, cls.__doc__],
+        "setattr": [cls.__setattr__ is object.__setattr__],
+        "bases": [base.__qualname__ for base in cls.__mro__],
+    }
+
+made_by_attrs = {n: cls for n, cls in vars(types).items() if isinstance(cls, type) and attrs.has(cls)}
+found = {name: about(name, cls) for name, cls in made_by_attrs.items()}
+generic = sum(getattr(cls.__eq__, "__module__", "") == "qwen_ls.lsp.lean" for cls in made_by_attrs.values())
+print(json.dumps({"classes": found, "generic": generic, "define": attrs.define.__module__}))
+"""
+
+
+def classes(how: str) -> dict[str, Any]:
+    """What a process has, that imported the types in this way."""
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how], capture_output=True, check=True, text=True, timeout=60
+    )
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def test_every_class_is_as_plain_attrs_makes_it() -> None:
+    """Signature, fields, slots, repr, ==, != and hash of all of them; only the functions are shared."""
+    lean, plain = classes("lean"), classes("plain")
+    assert len(lean["classes"]) > 500
+    assert lean["classes"] == plain["classes"]
+    assert plain["generic"] == 0
+    assert lean["generic"] > 500
+    assert lean["define"] == plain["define"]  # attrs itself is as it was

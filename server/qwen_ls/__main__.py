@@ -26,6 +26,7 @@ def main() -> None:
     elif argv[:1] == [DEMO]:
         demo(argv[1:])
     else:
+        gc.disable()  # the terminal freezes what importing has made and turns gc on again, as the server does
         from qwen_ls.terminal.app import run  # noqa: PLC0415 - the other faces do not need it
 
         sys.exit(run(argv, compose))

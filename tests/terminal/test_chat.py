@@ -324,6 +324,23 @@ async def test_nothing_configured_names_all_that_was_looked_for(shell: Shell, ar
         assert wanted in done.complaint
 
 
+# What other commands need, or a chat with --json, or one that writes.
+NOT_FOR_A_CHAT = frozenset(
+    {
+        "filelock",
+        "keyring",
+        "qwen_ls.actions.doctor",
+        "qwen_ls.actions.login",
+        "qwen_ls.contract",
+        "qwen_ls.core.chatdoc",
+        "qwen_ls.payloads",
+        "qwen_ls.terminal.keys",
+        "qwen_ls.terminal.reports",
+        "qwen_ls.terminal.signing",
+    }
+)
+
+
 async def imported_by(shell: Shell, *arguments: str, env: Variables) -> set[str]:
     """The modules a run imports."""
     command = [sys.executable, "-X", "importtime", "-m", "qwen_ls", *arguments]
@@ -343,6 +360,7 @@ async def test_only_what_is_needed_is_imported(shell: Shell, variables: Variable
     tops = {name.partition(".")[0] for name in chat}
     assert not tops & {"pygls", "lsprotocol", "cattrs", "starlette", "uvicorn"}
     assert not {name for name in chat if name.startswith(("qwen_ls.lsp", "qwen_ls.demo"))}
+    assert not chat & NOT_FOR_A_CHAT
     assert not {name.partition(".")[0] for name in status} & {"httpx", "httpcore", "anyio", "pygls"}
 
 

@@ -15,9 +15,10 @@ from qwen_ls.actions.chat import Turn
 from qwen_ls.actions.ports import Place
 from qwen_ls.core.chat import StopReason
 from qwen_ls.terminal.arguments import Options
+from qwen_ls.terminal.chat import end
 from qwen_ls.terminal.output import Output
 from qwen_ls.terminal.person import Person
-from qwen_ls.terminal.verbs import Run, end
+from qwen_ls.terminal.verbs import Run
 from terminal.shell import Shell, finish
 
 if TYPE_CHECKING:

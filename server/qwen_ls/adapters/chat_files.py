@@ -10,7 +10,6 @@ from pathlib import Path
 import attrs
 
 from qwen_ls.adapters.files import PRIVATE_FILE, in_time, make_private_folder
-from qwen_ls.core.chatdoc import SUFFIX
 
 IGNORE = ".gitignore"
 IGNORE_ALL = "*\n"
@@ -29,6 +28,8 @@ class ChatFolder:
 
     def make(self, folder: str | None, name: str, text: str) -> str:
         """The same, in this thread."""
+        from qwen_ls.core.chatdoc import SUFFIX  # noqa: PLC0415 - all about documents, for one name
+
         chats = self.home / "chats" if folder is None else Path(folder) / ".qwen" / "chats"
         for place in (chats.parent, chats) if folder is not None else ():
             if place.is_symlink():

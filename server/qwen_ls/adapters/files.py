@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from filelock import FileLock
+
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 ABANDONED_AFTER = 60.0  # seconds, where there are no locks to tell
@@ -109,6 +111,13 @@ async def in_time(work: Callable[[], Result], seconds: float = DEADLINE) -> Resu
 def make_private_folder(folder: Path) -> None:
     """Create a folder that only its owner may enter; leave an existing one as it is."""
     folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+
+def file_lock(path: Path, *, timeout: float = -1, thread_local: bool = True) -> FileLock:
+    """The lock of a file, for its owner alone. Only who writes loads the library."""
+    from filelock import FileLock  # noqa: PLC0415 - few commands write, and it is slow to load
+
+    return FileLock(path, timeout=timeout, mode=PRIVATE_FILE, thread_local=thread_local)
 
 
 def replace_private(path: Path, data: bytes) -> None:

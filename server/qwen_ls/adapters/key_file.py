@@ -7,9 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from filelock import FileLock
 
-from qwen_ls.adapters.files import in_thread, make_private_folder, read_regular, replace_private, sweep
+from qwen_ls.adapters.files import (
+    file_lock,
+    in_thread,
+    make_private_folder,
+    read_regular,
+    replace_private,
+    sweep,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +53,7 @@ class PlainKeyFile:
 
     def _change(self, name: str, value: str | None) -> None:
         make_private_folder(self.path.parent)
-        with FileLock(self.path.with_suffix(".lock"), timeout=LOCK_WAIT, mode=0o600):
+        with file_lock(self.path.with_suffix(".lock"), timeout=LOCK_WAIT):
             fields = self._load()
             fields.pop(name, None)
             if value is not None:

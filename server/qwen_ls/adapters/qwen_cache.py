@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
-from filelock import FileLock, Timeout
 
 from qwen_ls.adapters.files import (
+    file_lock,
     glance,
     in_thread,
     make_private_folder,
@@ -33,6 +33,8 @@ from qwen_ls.core.oauth.token import MAX_CACHE_BYTES, CachedToken, Token, encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from filelock import FileLock
 
 CACHE_NAME = "oauth_creds.json"
 LOCK_NAME = "oauth_creds.lock"
@@ -78,7 +80,7 @@ class QwenCache:
         lock's folder takes no file, that lock is done without: signing in still works there.
         """
         deadline = time.monotonic() + WAIT_AT_MOST
-        ours = FileLock(self.state_folder / "oauth.lock", thread_local=False, mode=0o600)
+        ours = file_lock(self.state_folder / "oauth.lock", thread_local=False)
         mine = str(uuid.uuid4())
         try:
             outer = await taken(partial(try_acquire, ours), deadline, unless)
@@ -171,6 +173,8 @@ def write_private(path: Path, text: str) -> None:
 
 def try_acquire(lock: FileLock) -> bool:
     """One attempt at our own lock; true as well where there can be none."""
+    from filelock import Timeout  # noqa: PLC0415 - loaded by now
+
     try:
         make_private_folder(Path(lock.lock_file).parent)
         lock.acquire(blocking=False)

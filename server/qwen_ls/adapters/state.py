@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from filelock import FileLock
 
 from qwen_ls.adapters.files import (
+    file_lock,
     glance,
     in_thread,
     make_private_folder,
@@ -136,7 +136,7 @@ class StateFile:
 
     def _change(self, change: Callable[[dict[str, Any]], None]) -> None:
         make_private_folder(self.path.parent)
-        with FileLock(self.path.with_suffix(".lock"), timeout=LOCK_WAIT, mode=0o600):
+        with file_lock(self.path.with_suffix(".lock"), timeout=LOCK_WAIT):
             self._cache = None
             state = json.loads(json.dumps(self._load()))
             if not state and self.path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -17,7 +18,7 @@ from qwen_ls.terminal.arguments import Options, WrongUsage, parse, usage
 from qwen_ls.terminal.output import Output, ReaderGone
 from qwen_ls.terminal.person import Person
 from qwen_ls.terminal.running import BY_SIGNAL, Stop, leave, run_until_stopped
-from qwen_ls.terminal.verbs import DONE, FAILED, VERBS, Run
+from qwen_ls.terminal.verbs import DONE, FAILED, Run, verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,12 +81,15 @@ def run_command(argv: list[str], compose: Compose, stop: Stop, output: Output) -
 async def perform(options: Options, place: Place, compose: Compose, output: Output, person: Person) -> int:
     """Run one command; every failure becomes a line."""
     ports = compose(None)
+    act = verb(options.command)
+    gc.freeze()  # what importing has made is no garbage
+    gc.enable()
     run = Run(options, ports, place, Accounts(ports), output, person)
     try:
         if options.command != "doctor":  # which lists them
             for problem in ports.settings.problems:
                 output.note(problem)
-        return await VERBS[options.command](run)
+        return await act(run)
     except Problem as problem:
         return run.fail(problem)
     except ReaderGone:

@@ -17,8 +17,6 @@ from qwen_ls.core.origin import Decision
 from qwen_ls.core.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from qwen_ls.terminal.verbs import Run
 
 
@@ -95,13 +93,3 @@ async def trust_forget(run: Run) -> int:
     count = await trust.forget(run.ports, run.place, None)
     run.output.line(f"{count} answers are forgotten")
     return 0
-
-
-KEY_VERBS: dict[str, Callable[[Run], Awaitable[int]]] = {
-    "keys set": keys_set,
-    "keys list": keys_list,
-    "keys remove": keys_remove,
-    "trust list": trust_list,
-    "trust allow": trust_allow,
-    "trust forget": trust_forget,
-}

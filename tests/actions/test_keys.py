@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import attrs
@@ -46,6 +47,7 @@ class Store:
     async def read(self, name: str, patient: bool | None = None) -> str | None:  # noqa: FBT001 - the port's shape
         """One value."""
         self.reads.append(name)
+        await asyncio.sleep(0)  # others have their turn
         self.called("read", patient=patient)
         return self.values.get(name)
 
@@ -147,6 +149,19 @@ async def test_the_keyring_is_read_once_and_again_when_the_index_has_changed(ben
     assert found is not None
     assert (found.secret, found.entry.fingerprint) == (SECOND, SECOND.fingerprint)
     assert bench.ring.reads == [stored.name] * 2
+
+
+@pytest.mark.parametrize("problem", [None, LOCKED])
+async def test_who_comes_while_the_keyring_is_read_does_not_ask_again(
+    bench: Bench, problem: Problem | None
+) -> None:
+    """As a first message does while the first status is looked up: all get what one has asked for."""
+    stored, keys = await keep(bench.process(), FIRST), bench.process()
+    bench.ring.problem = problem
+    found = await asyncio.gather(*(keys.find(HERE) for _ in range(3)))
+    secrets = [of_folder.secret for of_folder, _user in found if of_folder is not None]
+    assert secrets == [None if problem else FIRST] * 3
+    assert bench.ring.reads == [stored.name]
 
 
 async def test_what_nobody_asked_for_is_impatient(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ class Keys:
     key_file: KeyFile | None = None
     _memory: dict[str, tuple[StoredKey, Secret]] = attrs.field(factory=dict, repr=False)
     _read: dict[str, tuple[float, float, FoundKey]] = attrs.field(factory=dict, repr=False)
+    _reading: asyncio.Lock = attrs.field(factory=asyncio.Lock, repr=False)
 
     async def entries(self) -> dict[str, StoredKey]:
         """Every stored key by name, without opening the keyring."""
@@ -161,17 +163,25 @@ class Keys:
 
     async def _open(self, entry: StoredKey) -> FoundKey:
         """An entry with its secret, from memory where it has been read before."""
+        if (known := self._known(entry)) is not None:
+            return known
+        async with self._reading:  # whoever comes meanwhile waits for what comes of it
+            if (known := self._known(entry)) is not None:
+                return known
+            now = self.clock.now()
+            found = await self._fetch(entry)
+            self._read[entry.name] = (entry.stored_at, now, found)
+            return found
+
+    def _known(self, entry: StoredKey) -> FoundKey | None:
+        """What is known of an entry without asking its keeper."""
         if entry.name in self._memory:
             return FoundKey(*self._memory[entry.name])
-        known = self._read.get(entry.name)
-        now = self.clock.now()
-        if known is not None and known[0] == entry.stored_at:
-            has_it, is_fresh = known[2].secret is not None, now - known[1] < TRY_AGAIN_AFTER
-            if has_it or is_fresh:
-                return known[2]
-        found = await self._fetch(entry)
-        self._read[entry.name] = (entry.stored_at, now, found)
-        return found
+        stored_at, read_at, found = self._read.get(entry.name, (None, 0.0, None))
+        if found is None or stored_at != entry.stored_at:
+            return None
+        is_believed = self.clock.now() - read_at < TRY_AGAIN_AFTER
+        return found if found.secret is not None or is_believed else None
 
     async def _fetch(self, entry: StoredKey) -> FoundKey:
         try:

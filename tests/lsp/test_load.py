@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from lsp.in_process import EXECUTE, in_process
 from lsp.talk import TWIN, Talk, closes_in_time, now, talking, unique
 from provider import running_provider
-from qwen_ls.__main__ import compose
-from qwen_ls.adapters.handover import Handover
-from qwen_ls.lsp.frames import Frames
-from qwen_ls.lsp.server import Server, add_features
-from wire import CAPABILITIES, environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-EXECUTE = "workspace/executeCommand"
 CANCELLED = -32800
 STREAMS = 50
 ROUNDS = 100  # of a command whose latency is measured
@@ -126,82 +121,36 @@ async def test_memory_of_a_server(talk: Talk) -> None:
     assert kibibytes() - before < GROWS_AT_MOST
 
 
-class Pipe:
-    """The connection of a server in this process; the ids of its replies are kept."""
-
-    def __init__(self) -> None:
-        self.writer = self
-        self.replies: list[Any] = []
-        self.changed = asyncio.Event()
-        self._frames = Frames()
-
-    def write(self, data: bytes) -> None:
-        """Take frames."""
-        messages: list[Any] = self._frames.feed(data)
-        self.replies += [message["id"] for message in messages if "method" not in message]
-        self.changed.set()
-
-    def close(self) -> None:
-        """Nothing."""
-
-    def watch(self, _pid: object) -> bool:
-        """Watch nobody."""
-        return False
-
-
 async def test_nothing_is_kept_of_a_request(
     tmp_path: Path, talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a thousand requests, notifications, chats, failures and cancels nothing is left of any."""
-    for name, value in environment(tmp_path / "home").items():
-        monkeypatch.setenv(name, value)
     await talk.provider.configure(tokens=2)
-    pipe: Any = Pipe()
-    server = Server(pipe, compose, Handover(lambda: tmp_path / "state"))
-    add_features(server)
-    protocol, sent = server.protocol, 0
-
-    def send(method: str, params: Any) -> None:
-        nonlocal sent
-        sent += 1
-        protocol.receive({"jsonrpc": "2.0", "id": sent, "method": method, "params": params})
-
-    async def all_answered() -> None:
-        while len(pipe.replies) < sent:
-            pipe.changed.clear()
-            await asyncio.wait_for(pipe.changed.wait(), 20)
-
-    send("initialize", {"processId": None, "capabilities": CAPABILITIES, "rootUri": None})
-    protocol.receive({"jsonrpc": "2.0", "method": "initialized", "params": {}})
-    await all_answered()
-    folder = {"uri": talk.keyed, "name": "keyed"}
-    added = {"event": {"added": [folder], "removed": []}}
-    protocol.receive({"jsonrpc": "2.0", "method": "workspace/didChangeWorkspaceFolders", "params": added})
-    for number in range(ROUNDS_OF_ALL):
-        for command in ("qwen.chat.new", "qwen.auth.status", "qwen.no.such"):
-            send(EXECUTE, {"command": command, "arguments": [{}]})
-        for _ in range(5):
-            send(
-                EXECUTE,
-                {"command": "qwen.chat.cancel", "arguments": [{"turnId": "t"}], "workDoneToken": number},
-            )
-        send("no/such", {})
-        send(TWIN, {"text": "hello", "uri": talk.keyed, "workDoneToken": f"w{number}"})
-        if number % 2:
-            protocol.receive({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": sent}})
-        protocol.receive({"jsonrpc": "2.0", "method": "$/setTrace", "params": {"value": "off"}})
-        protocol.receive(
-            {"jsonrpc": "2.0", "method": "window/workDoneProgress/cancel", "params": {"token": "?"}}
-        )
-        await all_answered()
-    assert sorted(pipe.replies) == list(range(1, sent + 1))
-    session = server.session
-    while session._tasks:
-        _, left = await asyncio.wait(session._tasks, timeout=5)
-        assert not left
-    assert protocol._request_futures == {}
-    assert protocol._result_types == {}
-    assert protocol._asked == {}
-    assert session.editor.cancels == {}
-    assert (await session.world()).chats.turns == {}
-    await server.aclose()
+    async with in_process(tmp_path, monkeypatch) as here:
+        folder = {"uri": talk.keyed, "name": "keyed"}
+        added = {"event": {"added": [folder], "removed": []}}
+        here.notify("workspace/didChangeWorkspaceFolders", added)
+        for number in range(ROUNDS_OF_ALL):
+            for command in ("qwen.chat.new", "qwen.auth.status", "qwen.no.such"):
+                here.begin(EXECUTE, {"command": command, "arguments": [{}]})
+            for _ in range(5):
+                here.begin(
+                    EXECUTE,
+                    {"command": "qwen.chat.cancel", "arguments": [{"turnId": "t"}], "workDoneToken": number},
+                )
+            here.begin("no/such", {})
+            chat = here.begin(TWIN, {"text": "hello", "uri": talk.keyed, "workDoneToken": f"w{number}"})
+            if number % 2:
+                here.notify("$/cancelRequest", {"id": chat})
+            here.notify("$/setTrace", {"value": "off"})
+            here.notify("window/workDoneProgress/cancel", {"token": "?"})
+            await here.all_answered()
+        session, protocol = here.server.session, here.server.protocol
+        while session._tasks:
+            _, left = await asyncio.wait(session._tasks, timeout=5)
+            assert not left
+        assert protocol._request_futures == {}
+        assert protocol._result_types == {}
+        assert protocol._asked == {}
+        assert session.editor.cancels == {}
+        assert (await session.world()).chats.turns == {}

@@ -20,9 +20,9 @@ from qwen_ls.core.envlint import SEVERITIES
 from qwen_ls.core.errors import Cause, Kind
 from qwen_ls.core.providers import CATALOGUE, KNOWN_NAMES, LOCAL_SERVERS
 from qwen_ls.core.settings import TIMEOUTS, Settings, Timeouts
-from qwen_ls.payloads import camel
 from qwen_ls.terminal import arguments
 from qwen_ls.terminal.app import TRUST_VARIABLE
+from qwen_ls.wire import camel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

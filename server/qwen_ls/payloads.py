@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from qwen_ls import contract
 from qwen_ls.core.credentials import Outcome
 from qwen_ls.core.errors import Problem
 from qwen_ls.core.origin import parse_base_url
 from qwen_ls.core.provenance import SourceKind
+from qwen_ls.wire import error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,44 +25,9 @@ if TYPE_CHECKING:
 MARKS = {Outcome.ACTIVE: "**active**", Outcome.OUTRANKED: "outranked", Outcome.UNUSABLE: "unusable"}
 
 
-def camel(name: str) -> str:
-    """A field's name on the wire: `base_url` -> `baseUrl`."""
-    head, *rest = name.rstrip("_").split("_")
-    return head + "".join(part.title() for part in rest)
-
-
-def to_wire(value: Any) -> Any:
-    """A payload as plain JSON data: camelCase names, fields that are None left out."""
-    if attrs.has(type(value)):
-        fields = ((a.name, getattr(value, a.name)) for a in attrs.fields(type(value)))
-        return {camel(name): to_wire(field) for name, field in fields if field is not None}
-    if isinstance(value, (list, tuple)):
-        return [to_wire(item) for item in value]
-    if isinstance(value, dict):
-        return {name: to_wire(item) for name, item in value.items()}
-    return value
-
-
 def source(found: Source) -> contract.Source:
     """Provenance."""
     return contract.Source(found.kind.value, found.variable, found.file, found.line)
-
-
-def error(problem: Problem) -> contract.ErrorData:
-    """A problem as it stands in a payload, with its text."""
-    return contract.ErrorData(
-        kind=problem.kind.value,
-        remedy=problem.remedy,
-        retryable=problem.retryable,
-        message=problem.message,
-        cause=problem.cause.value if problem.cause else None,
-        actions=[contract.ErrorAction(a.title, a.command, a.argument) for a in problem.actions],
-    )
-
-
-def error_data(problem: Problem) -> contract.ErrorData:
-    """A problem as `data` of an error reply, whose message stands beside it."""
-    return attrs.evolve(error(problem), message=None)
 
 
 def quota(found: Quota | None) -> contract.Quota | None:

@@ -17,7 +17,8 @@ from qwen_ls.actions.ports import Place
 from qwen_ls.core.chat import Delta
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp.chat import Conversation, Deltas
-from qwen_ls.lsp.session import Session, World
+from qwen_ls.lsp.session import Session
+from qwen_ls.lsp.world import World
 from wire import RpcError
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from lsp.buffers import Editor
 from qwen_ls import contract
 from qwen_ls.core.errors import Problem
 from qwen_ls.lsp.documents import send
-from qwen_ls.lsp.session import Session, World
+from qwen_ls.lsp.session import Session
+from qwen_ls.lsp.world import World
 from scene import chat
 from sweep import sweep
 from wire import RpcError, uri

@@ -9,15 +9,18 @@ from lsprotocol import types
 
 from actions.fakes import ports_of
 from lsp.alone import alone
+from qwen_ls.lsp import kinds
 from qwen_ls.lsp.chat_completion import complete
-from qwen_ls.lsp.languages import Language
+from qwen_ls.lsp.kinds import Language
 from qwen_ls.lsp.session import Session
 
 if TYPE_CHECKING:
+    import pytest
+
     from qwen_ls.lsp.texts import Text
 
 
-async def test_an_older_look_does_not_come_after_a_newer_one() -> None:
+async def test_an_older_look_does_not_come_after_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look that takes long is dropped when a later one at the same text has been faster."""
     session, listener = alone(ports_of(), Session)
     text = session.texts.open(types.TextDocumentItem("file:///ws/.env", "dotenv", 1, "A=b"))
@@ -30,8 +33,10 @@ async def test_an_older_look_does_not_come_after_a_newer_one() -> None:
         return [types.Diagnostic(text.range(0, 0, 1), name)]
 
     language = Language(lambda _: True, code_actions=diagnose, diagnose=diagnose)  # type: ignore[arg-type]
+    monkeypatch.setattr(kinds, "LANGUAGES", (language,))
+    await session.loaded()
     for _ in answers:
-        session.diagnostics._look(language, text)
+        session.diagnostics._look(text)
     await asyncio.sleep(0)  # both have begun
     looks = list(session._tasks)
     answers["newer"].set()

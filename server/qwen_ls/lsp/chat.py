@@ -19,13 +19,15 @@ from qwen_ls.lsp.decode import invalid
 from qwen_ls.lsp.folders import path_of
 from qwen_ls.lsp.rpc import mistake
 from qwen_ls.lsp.slash import run as run_slash
+from qwen_ls.wire import to_wire
 
 if TYPE_CHECKING:
     from qwen_ls.actions.chat import Turn
     from qwen_ls.core.slash import Slash
     from qwen_ls.lsp import rpc
     from qwen_ls.lsp.editor import Progress
-    from qwen_ls.lsp.session import Session, World
+    from qwen_ls.lsp.session import Session
+    from qwen_ls.lsp.world import World
 
 EVERY = 0.016  # seconds between two deltas of a burst: a screen's frame
 SHOW_AFTER = 0.1  # seconds before a progress of our own
@@ -83,7 +85,7 @@ class Deltas:
             self._timer.cancel()
             self._timer = None
         self._send()
-        end = payloads.to_wire(payloads.chat_end(turn, self.seq, problem))
+        end = to_wire(payloads.chat_end(turn, self.seq, problem))
         self.protocol.tell(types.PROGRESS, {"token": self.token, "value": end})
 
 
@@ -151,7 +153,7 @@ class Conversation:
             if self.outlet is not None:
                 self.outlet.end(self.turn, problem)
             if self.progress is not None:
-                extra = payloads.to_wire(payloads.chat_end(self.turn, 0, problem))
+                extra = to_wire(payloads.chat_end(self.turn, 0, problem))
                 editor.close(self.progress, problem.message if problem else self._outcome(), extra)
             if problem is not None and tell and not isinstance(self.outlet, Deltas):
                 editor.say(problem.message, types.MessageType.Error)

@@ -21,7 +21,7 @@ from qwen_ls.core.credentials import API_KEY
 from qwen_ls.lsp.chat import diagnostic_of, selection_of
 from qwen_ls.lsp.documents import Stage
 from qwen_ls.lsp.folders import path_of
-from qwen_ls.payloads import to_wire
+from qwen_ls.wire import to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from cattrs.errors import BaseValidationError, ClassValidationError, IterableVal
 from cattrs.gen import make_dict_structure_fn, override
 from pygls.exceptions import JsonRpcInvalidParams
 
-from qwen_ls.payloads import camel
+from qwen_ls.wire import camel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,15 +13,14 @@ from pygls.uris import from_fs_path
 
 from qwen_ls import contract
 from qwen_ls.core.errors import one_line
-from qwen_ls.core.origin import Decision
 from qwen_ls.lsp.rpc import ASK_TIMEOUT, NoAnswer
-from qwen_ls.payloads import to_wire
+from qwen_ls.wire import to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qwen_ls.core.oauth.device import DeviceAuthorization
-    from qwen_ls.core.origin import ConsentKey, ConsentNeeded
+    from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision
     from qwen_ls.core.outgoing import SecretInMessage
     from qwen_ls.lsp.rpc import Protocol
 
@@ -127,6 +126,8 @@ class Editor:
                 question.task.cancel()
 
     async def _consent(self, need: ConsentNeeded) -> Decision | None:
+        from qwen_ls.core.origin import Decision  # noqa: PLC0415 - not needed on the way to `initialize`
+
         host = need.key.base_url.partition("://")[2].partition("/")[0]
         send = f"Send my key to {host}" if need.mixed else f"Send to {host}"
         answers = {USE_FILE: Decision.FILE} if need.file_has_pair else {}

@@ -7,62 +7,19 @@ that a client needs no code of its own.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from lsprotocol import types
 
-from qwen_ls.lsp import chat_language, env_document
-from qwen_ls.lsp.chat_completion import complete
-from qwen_ls.lsp.documents import is_chat
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from qwen_ls.lsp.kinds import Completions, Language
     from qwen_ls.lsp.server import Server
     from qwen_ls.lsp.session import Session
     from qwen_ls.lsp.texts import Text
 
-    Completions = list[types.CompletionItem] | types.CompletionList | None
-
 DIAGNOSE_AFTER = 0.2  # seconds without a further change
 TRIGGERS = ["/", "@", ":", "="]
-
-
-async def nothing(*_: Any) -> Any:
-    """What a language answers where it has nothing to say."""
-    return None
-
-
-@attrs.frozen
-class Language:
-    """One kind of document, and who answers for it."""
-
-    claims: Callable[[Text], bool]
-    code_actions: Callable[[Session, Text, types.CodeActionParams], Awaitable[list[types.CodeAction]]]
-    code_lenses: Callable[[Session, Text], Awaitable[list[types.CodeLens] | None]] = nothing
-    hover: Callable[[Session, Text, types.Position], Awaitable[types.Hover | None]] = nothing
-    complete: Callable[[Session, Text, types.Position], Awaitable[Completions]] = nothing
-    diagnose: Callable[[Session, Text], Awaitable[list[types.Diagnostic] | None]] = nothing
-
-
-LANGUAGES: tuple[Language, ...] = (
-    Language(is_chat, chat_language.code_actions, chat_language.code_lenses, chat_language.hover, complete),
-    Language(
-        claims=env_document.claims,
-        code_actions=env_document.code_actions,
-        hover=env_document.hover,
-        complete=env_document.complete,
-        diagnose=env_document.diagnose,
-    ),
-    Language(lambda _: True, chat_language.ask_actions),
-)
-"""The first that claims a document answers for it."""
-
-
-def language_of(text: Text) -> Language | None:
-    """Who answers for a document."""
-    return next((language for language in LANGUAGES if language.claims(text)), None)
 
 
 @attrs.define(eq=False)
@@ -76,13 +33,12 @@ class Diagnostics:
 
     def touch(self, text: Text) -> None:
         """A document, or what its findings rest on, has changed: look again soon."""
-        language = language_of(text)
-        if language is None or language.diagnose is nothing:
+        if self.session.is_loaded and not is_diagnosed(text):
             return
         if (due := self._due.pop(text.uri, None)) is not None:
             due.cancel()
         loop = asyncio.get_running_loop()
-        self._due[text.uri] = loop.call_later(DIAGNOSE_AFTER, self._look, language, text)
+        self._due[text.uri] = loop.call_later(DIAGNOSE_AFTER, self._look, text)
 
     def touch_all(self) -> None:
         """The same for every open document."""
@@ -97,14 +53,17 @@ class Diagnostics:
         if self._told.pop(uri, None):
             self._send(uri, None, [])
 
-    def _look(self, language: Language, text: Text) -> None:
+    def _look(self, text: Text) -> None:
         self._due.pop(text.uri, None)
         look = self._looks[text.uri] = object()
-        self.session.spawn(self._find(language, text, look))
+        self.session.spawn(self._find(text, look))
 
-    async def _find(self, language: Language, text: Text, look: object) -> None:
+    async def _find(self, text: Text, look: object) -> None:
         version = text.version
-        found = await language.diagnose(self.session, text) or []
+        await self.session.loaded()
+        language = language_of(text)
+        diagnose = language.diagnose if language is not None else None
+        found = (await diagnose(self.session, text) if diagnose is not None else None) or []
         if self._looks.get(text.uri) is not look or text.version != version:
             return  # closed, or changed meanwhile, which has asked for another look
         if self._told.get(text.uri) != found:
@@ -114,6 +73,19 @@ class Diagnostics:
     def _send(self, uri: str, version: int | None, found: list[types.Diagnostic]) -> None:
         params = types.PublishDiagnosticsParams(uri=uri, version=version, diagnostics=found)
         self.session.editor.protocol.notify(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS, params)
+
+
+def language_of(text: Text) -> Language | None:
+    """Who answers for a document; asked once everything is loaded."""
+    from qwen_ls.lsp import kinds  # noqa: PLC0415 - loaded by now, off the loop
+
+    return next((language for language in kinds.LANGUAGES if language.claims(text)), None)
+
+
+def is_diagnosed(text: Text) -> bool:
+    """Whether anything can be found in a document."""
+    language = language_of(text)
+    return language is not None and language.diagnose is not None
 
 
 def wanted(actions: list[types.CodeAction], context: types.CodeActionContext) -> list[types.CodeAction]:
@@ -163,31 +135,32 @@ def add_sync(server: Server) -> None:
 def add_answers(server: Server) -> None:
     """Answer what is asked about a document."""
 
-    def known(document: types.TextDocumentIdentifier) -> tuple[Text, Language] | None:
+    async def known(document: types.TextDocumentIdentifier) -> tuple[Text, Language] | None:
+        await server.session.loaded()
         text = server.session.texts.get(document.uri)
         language = language_of(text) if text is not None else None
         return (text, language) if text is not None and language is not None else None
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION)
     async def code_action(params: types.CodeActionParams) -> list[types.CodeAction] | None:
-        if (found := known(params.text_document)) is None:
+        if (found := await known(params.text_document)) is None:
             return None
         text, language = found
         return wanted(await language.code_actions(server.session, text, params), params.context) or None
 
     @server.feature(types.TEXT_DOCUMENT_CODE_LENS)
     async def code_lens(params: types.CodeLensParams) -> list[types.CodeLens] | None:
-        found = known(params.text_document)
+        found = await known(params.text_document)
         return None if found is None else await found[1].code_lenses(server.session, found[0])
 
     @server.feature(types.TEXT_DOCUMENT_HOVER)
     async def hover(params: types.HoverParams) -> types.Hover | None:
-        found = known(params.text_document)
+        found = await known(params.text_document)
         return None if found is None else await found[1].hover(server.session, found[0], params.position)
 
     @server.feature(
         types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=list(TRIGGERS))
     )
     async def completion(params: types.CompletionParams) -> Completions:
-        found = known(params.text_document)
+        found = await known(params.text_document)
         return None if found is None else await found[1].complete(server.session, found[0], params.position)

@@ -21,7 +21,7 @@ from qwen_ls import contract
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp.decode import decode, invalid, problems
 from qwen_ls.lsp.frames import Bad
-from qwen_ls.payloads import error_data, to_wire
+from qwen_ls.wire import error_data, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

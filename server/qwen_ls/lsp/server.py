@@ -13,14 +13,14 @@ import attrs
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from qwen_ls import __version__, contract, payloads
-from qwen_ls.core.origin import WorkspaceTrust
+from qwen_ls import __version__, contract
 from qwen_ls.lsp import commands, languages
 from qwen_ls.lsp.decode import decode
 from qwen_ls.lsp.editor import Editor
 from qwen_ls.lsp.rpc import NoAnswer, Protocol, make_converter
 from qwen_ls.lsp.session import Session
 from qwen_ls.lsp.transport import Stdio
+from qwen_ls.wire import to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,7 +69,7 @@ class Server(LanguageServer):
             [n.method for n in contract.NOTIFICATIONS],
             str(self._handover.folder) if self._handover.folder else None,
         )
-        return {"qwen": payloads.to_wire(ours)}
+        return {"qwen": to_wire(ours)}
 
     def report_server_error(self, error: Exception, source: type[PyglsError | JsonRpcException]) -> None:
         """To the log, by type alone; never to the client, and never with text."""
@@ -91,13 +91,10 @@ class Server(LanguageServer):
         )
         self.trust(options.workspace_trust)
 
-    def trust(self, said: str) -> None:
+    def trust(self, said: contract.Trust) -> None:
         """Take the client's word on the workspace; "trusted" only from one that really knows."""
-        trust = WorkspaceTrust(said)
         knows = self.session.editor.ours.workspace_trust
-        if trust is WorkspaceTrust.TRUSTED and not knows:
-            trust = WorkspaceTrust.UNKNOWN
-        self.session.trust = trust
+        self.session.trust = "unknown" if said == "trusted" and not knows else said
 
     def folder_uris(self) -> list[str]:
         """The workspace folders, or the root where a client knows only that."""
@@ -164,7 +161,7 @@ def add_features(server: Server) -> None:
 
     @server.feature(types.INITIALIZED)
     def initialized(_: types.InitializedParams) -> None:
-        asyncio.get_running_loop().run_in_executor(None, server.session.warm).add_done_callback(unfussy)
+        server.session.spawn(server.session.warm())
         server.session.spawn(server.watch_env_files())
         server.session.changed()
 
@@ -197,12 +194,6 @@ def add_features(server: Server) -> None:
     def trust_changed(params: Any) -> None:
         server.trust(decode(params, contract.WorkspaceTrustParams).workspace_trust)
         server.session.changed()
-
-
-def unfussy(warmed: asyncio.Future[None]) -> None:
-    """Warming up is a courtesy: what is wrong shows again, with its remedy, in the request that needs it."""
-    if not warmed.cancelled() and (error := warmed.exception()) is not None:
-        log.debug("warm: %s", type(error).__name__)
 
 
 def quiet_loop(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from lsprotocol import types
 
-from qwen_ls import contract, payloads
-from qwen_ls.actions.chat import Chats
-from qwen_ls.actions.login import Logins
-from qwen_ls.actions.ports import Place
-from qwen_ls.actions.provider import quota
-from qwen_ls.actions.resolve import stand
-from qwen_ls.actions.tokens import Accounts
-from qwen_ls.core.origin import WorkspaceTrust
-from qwen_ls.lsp.documents import Documents
-from qwen_ls.lsp.folders import Folder, Folders
+from qwen_ls.lsp.folders import Folders
 from qwen_ls.lsp.languages import Diagnostics
 from qwen_ls.lsp.texts import RealTexts, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from qwen_ls.actions.ports import Ports
+    from qwen_ls import contract
+    from qwen_ls.actions.ports import Place, Ports
     from qwen_ls.actions.resolve import Standing
     from qwen_ls.adapters.handover import Handover
+    from qwen_ls.lsp.documents import Documents
     from qwen_ls.lsp.editor import Editor
+    from qwen_ls.lsp.folders import Folder
+    from qwen_ls.lsp.world import World
 
 Result = TypeVar("Result")
 PUBLISH_AFTER = 0.05  # seconds; what changes together is told together
+WARM_AFTER = 0.05  # seconds; whatever the client asks first has the interpreter for itself
 PATIENCE = 0.25  # seconds for what runs to end, each time: an editor waits two for us in all
 log = logging.getLogger("qwen_ls")
 
@@ -46,13 +41,15 @@ class Session:
     folder_uris: Callable[[], list[str]]
     compose: Callable[[Mapping[str, Any] | None], Ports]
     handover: Handover
-    trust: WorkspaceTrust = WorkspaceTrust.UNKNOWN
+    trust: contract.Trust = "unknown"
     folders: Folders = attrs.field(factory=Folders)
     texts: Texts = attrs.field(factory=Texts)
     diagnostics: Diagnostics = attrs.field(init=False)
-    documents: Documents = attrs.field(init=False)
+    is_loaded: bool = False
+    is_begun: bool = False  # whether anything was needed that has to be loaded
+    _documents: Documents | None = None
     _world: World | None = None
-    _lock: threading.Lock = attrs.field(factory=threading.Lock)
+    _running: dict[Callable[[], object], asyncio.Future[Any]] = attrs.field(factory=dict)
     _tasks: set[asyncio.Task[Any]] = attrs.field(factory=set)
     _told: dict[str | None, Any] = attrs.field(factory=dict)
     _due: asyncio.TimerHandle | None = None
@@ -61,28 +58,64 @@ class Session:
 
     def __attrs_post_init__(self) -> None:
         self.diagnostics = Diagnostics(self)
-        self.documents = Documents(self)
+
+    # --- what is loaded when ----------------------------------------------------------------------
+
+    async def loaded(self) -> None:
+        """Wait for everything of ours that `initialize` is answered without."""
+        if not self.is_loaded:
+            await self._once(self._load)
 
     async def world(self) -> World:
         """The ports and what runs over them."""
         if self._world is None:
-            await asyncio.get_running_loop().run_in_executor(None, self._build)
+            await self._once(self._build)
         assert self._world is not None  # noqa: S101 - _build sets it
         return self._world
 
-    def warm(self) -> None:
-        """Load what the first message needs; for a worker thread."""
+    async def warm(self) -> None:
+        """Load what the first message needs, before there is one."""
+        await asyncio.sleep(WARM_AFTER)
+        await self._once(self._hold)
+        await self.loaded()
+        world = await self.world()
+        await self._once(world.ports.http.warm)
+
+    async def _once(self, work: Callable[[], object]) -> None:
+        """Do it on a worker; whoever needs it meanwhile waits for the same run. Raises what it raises."""
+        self.is_begun = True
+        running = self._running.get(work)
+        if running is None:
+            running = self._running[work] = asyncio.get_running_loop().run_in_executor(None, work)
+            running.add_done_callback(lambda _: self._running.pop(work))
+            running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(running)
+
+    def _hold(self) -> None:
         self.handover.hold()  # first of all: another server sweeps a folder that nobody holds
         self.handover.sweep()
-        self._build().ports.http.warm()
 
-    def _build(self) -> World:
-        with self._lock:
-            if self._world is None:
-                user = self.options.user if self.editor.ours.user_settings else None
-                ports = attrs.evolve(self.compose(user), open_texts=RealTexts(self.texts))
-                self._world = World.over(ports)
-            return self._world
+    def _load(self) -> None:
+        from qwen_ls.lsp import documents, kinds, verbs  # noqa: F401, PLC0415 - here, and nowhere sooner
+
+        self.is_loaded = True
+
+    def _build(self) -> None:
+        from qwen_ls.lsp.world import World  # noqa: PLC0415 - not needed on the way to `initialize`
+
+        if self._world is None:
+            user = self.options.user if self.editor.ours.user_settings else None
+            ports = attrs.evolve(self.compose(user), open_texts=RealTexts(self.texts))
+            self._world = World.over(ports)
+
+    @property
+    def documents(self) -> Documents:
+        """The answers on their way into chat documents."""
+        if self._documents is None:
+            from qwen_ls.lsp.documents import Documents  # noqa: PLC0415 - loaded by now
+
+            self._documents = Documents(self)
+        return self._documents
 
     # --- places -----------------------------------------------------------------------------------
 
@@ -93,7 +126,10 @@ class Session:
 
     def place_of(self, folder: Folder | None) -> Place:
         """The same for a folder."""
-        return Place(folder.real if folder else None, self.trust)
+        from qwen_ls.actions.ports import Place  # noqa: PLC0415 - loaded by now
+        from qwen_ls.core.origin import WorkspaceTrust  # noqa: PLC0415 - with it
+
+        return Place(folder.real if folder else None, WorkspaceTrust(self.trust))
 
     async def uri_of(self, place: Place) -> str | None:
         """What the client calls a place's folder."""
@@ -137,11 +173,16 @@ class Session:
     async def status(self, place: Place) -> contract.Status:
         """The status of a place now."""
         world = await self.world()
+        from qwen_ls.actions.resolve import stand  # noqa: PLC0415 - loaded by now
+
         return await self.status_of(await stand(world.ports, place))
 
     async def status_of(self, standing: Standing) -> contract.Status:
         """The status of a standing."""
         world = await self.world()
+        from qwen_ls import payloads  # noqa: PLC0415 - loaded by now
+        from qwen_ls.actions.provider import quota  # noqa: PLC0415 - as well
+
         uri = await self.uri_of(standing.place)
         busy = self.is_busy(world, standing.place)
         return payloads.status(standing, busy=busy, uri=uri, used=quota(world.ports, standing))
@@ -171,6 +212,8 @@ class Session:
 
     async def _tell(self) -> None:
         world = await self.world()
+        from qwen_ls.actions.resolve import stand  # noqa: PLC0415 - loaded by now
+
         folders: list[Folder | None] = [*await self.folders.open(self.folder_uris())]
         verbose = False
         for folder in folders or [None]:
@@ -184,19 +227,3 @@ class Session:
                 self.editor.notify("qwen/didChangeStatus", status)
                 self.refresh_lenses()
         log.setLevel(logging.DEBUG if verbose else logging.WARNING)
-
-
-@attrs.frozen(eq=False)
-class World:
-    """The ports, and what this process has going on over them."""
-
-    ports: Ports
-    accounts: Accounts
-    logins: Logins
-    chats: Chats
-
-    @classmethod
-    def over(cls, ports: Ports) -> World:
-        """Everything over these ports."""
-        accounts = Accounts(ports)
-        return cls(ports, accounts, Logins(ports, accounts), Chats(ports, accounts))

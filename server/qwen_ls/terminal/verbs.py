@@ -77,9 +77,9 @@ class Run:
     def show(self, payload: attrs.AttrsInstance, text: Callable[[], str]) -> int:
         """Print a result in the form that was asked for."""
         if self.options.as_json:
-            from qwen_ls import payloads  # noqa: PLC0415 - with the whole contract behind it
+            from qwen_ls.wire import to_wire  # noqa: PLC0415 - with the whole contract behind it
 
-            self.output.json(payloads.to_wire(payload))
+            self.output.json(to_wire(payload))
         else:
             self.output.line(text())
         return DONE
@@ -88,9 +88,9 @@ class Run:
         """Print a failure: one line, and with --json its payload, `beside` what there is all the same."""
         self.output.end_line()
         if self.options.as_json:
-            from qwen_ls import payloads  # noqa: PLC0415 - with the whole contract behind it
+            from qwen_ls.wire import error, to_wire  # noqa: PLC0415 - with the whole contract behind it
 
-            self.output.json({**(beside or {}), "error": payloads.to_wire(payloads.error(problem))})
+            self.output.json({**(beside or {}), "error": to_wire(error(problem))})
         self.output.note(problem.message)
         return FAILED
 

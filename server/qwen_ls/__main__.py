@@ -42,9 +42,9 @@ def is_serving(argv: list[str]) -> bool:
 def serve() -> None:
     """The language server over stdio."""
     gc.disable()  # nothing that importing makes is garbage; the server freezes it and turns gc on again
-    from qwen_ls.lsp.lean import load_types  # noqa: PLC0415 - after gc is off
+    from qwen_ls.lsp.lean import load_wire  # noqa: PLC0415 - after gc is off
 
-    load_types()  # before anything else imports them
+    load_wire()  # before anything else imports them
     from qwen_ls.adapters.handover import Handover  # noqa: PLC0415
     from qwen_ls.lsp.server import run_server  # noqa: PLC0415
 

@@ -332,8 +332,8 @@ def test_every_test_named_is_there() -> None:
     """Each invariant and rule names tests that exist."""
     sources = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("*.py"))
     tests = set(re.findall(r"^ *(?:async )?def (test_\w+)", sources, re.MULTILINE))
-    for page in ("docs/explanation/architecture.md", "docs/explanation/security.md"):
-        named = set(re.findall(r"`(test_\w+)`", PAGES[page]))
+    for page in ("architecture", "performance", "security"):
+        named = set(re.findall(r"`(test_\w+)`", PAGES[f"docs/explanation/{page}.md"]))
         assert named
         assert named - tests == set()
 

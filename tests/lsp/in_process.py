@@ -85,6 +85,12 @@ class InProcess:
         """Run a command with one object as argument."""
         return await self.request(EXECUTE, {"command": name, "arguments": [argument]})
 
+    async def at_rest(self) -> None:
+        """Wait until nothing runs in the background: all is loaded, every status is told."""
+        while tasks := self.server.session._tasks:
+            done, _ = await asyncio.wait(tasks, timeout=PATIENCE)
+            assert done
+
 
 @contextlib.asynccontextmanager
 async def in_process(

@@ -299,7 +299,7 @@ async def test_nothing_is_left_of_a_change(
         await here.command("qwen.chat.cancel", turnId="t")
 
     async with in_process(tmp_path, monkeypatch, provider.folder.as_uri()) as here:
-        await here.request(TWIN, {"text": "hi"})  # what is loaded after the start is there now
+        await here.at_rest()
         here.notify("textDocument/didOpen", {"textDocument": opened})
         await type_on(100)
         assert await left_behind(type_on, CHANGES) < CHANGES / 10
@@ -319,6 +319,7 @@ async def test_nothing_is_left_of_a_chat(
         params = {**await here.command("qwen.chat.new"), "messages": [{"role": "user", "content": "hi"}]}
         params |= {"partialResultToken": "t"}
         await chat(100)
+        await here.at_rest()
         assert await left_behind(chat, CHATS_LEFT) < CHATS_LEFT
 
 

@@ -145,10 +145,8 @@ async def test_nothing_is_kept_of_a_request(
             here.notify("$/setTrace", {"value": "off"})
             here.notify("window/workDoneProgress/cancel", {"token": "?"})
             await here.all_answered()
+        await here.at_rest()
         session, protocol = here.server.session, here.server.protocol
-        while session._tasks:
-            _, left = await asyncio.wait(session._tasks, timeout=5)
-            assert not left
         assert protocol._request_futures == {}
         assert protocol._result_types == {}
         assert protocol._asked == {}

@@ -56,7 +56,7 @@ class Rig:
             "PATH": f"{node}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
             "LANG": "C.UTF-8",
-            "PYTHONPATH": str(TESTS),
+            "PYTHONPATH": f"{ROOT / 'server'}{os.pathsep}{TESTS}",  # what is measured is this checkout
             "OPENAI_BASE_URL": self.base_url,
             "OPENAI_API_KEY": KEY,
             "OPENAI_MODEL": "bench",

@@ -29,9 +29,12 @@ from qwen_ls.lsp.rpc import Protocol, make_converter
 SIGNATURES = {
     "_execute_handler": "self, msg_id, handler, callback, args, kwargs",
     "_handle_cancel_notification": "self, msg_id",
+    "_handle_notification": "self, method_name, params",
+    "_handle_request": "self, msg_id, method_name, params",
     "_send_data": "self, data",
     "_send_handler_result": "self, future, *msg_id",
     "_send_response": "self, msg_id, result, error",
+    "_serialize_message": "self, data",
     "get_message_type": "self, method",
     "handle_message": "self, message",
     "lsp_exit": "self, *args",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qwen_ls.lsp.frames import Bad, Message
 
 PIECE = 64 * 1024  # bytes; what a pipe holds on Linux
+AT_ONCE = getattr(select, "PIPE_BUF", 0)  # bytes that a pipe with room takes without blocking
 MAX_QUEUED = 64 * 1024 * 1024  # bytes a client may leave unread; four of the largest frames
 
 # The parts of the two seconds that an editor may have to wait for us, in seconds. What they leave over is
@@ -43,8 +44,9 @@ _log = logging.getLogger(__name__)
 class Writer:
     """Where outgoing frames go; what pygls calls a writer. Usable from any thread, and blocks none.
 
-    A thread of its own writes them, in order. When `limit` bytes wait unread, or the pipe is closed, it
-    drops what is queued and calls `lost` once; later writes go nowhere.
+    A short frame is written at once where the pipe has room for it and nothing is queued. All else a thread
+    of its own writes, in order. When `limit` bytes wait unread, or the pipe is closed, it drops what is
+    queued and calls `lost` once; later writes go nowhere.
     """
 
     def __init__(self, fd: int, lost: Callable[[str], None], limit: int = MAX_QUEUED) -> None:
@@ -55,19 +57,37 @@ class Writer:
         self._unwritten = 0  # bytes, those that are being written among them
         self._is_dead = False
         self._changed = threading.Condition()
+        self._room = select.poll() if hasattr(select, "poll") else None
+        if self._room is not None:
+            self._room.register(fd, select.POLLOUT)
         threading.Thread(target=self._drain, name="stdout", daemon=True).start()
 
     def write(self, data: bytes) -> None:
-        """Queue `data`."""
+        """Write `data`, or queue it."""
         with self._changed:
             if self._is_dead:
                 return
+            if not self._unwritten and len(data) <= AT_ONCE and self._has_room():
+                data = self._write_some(data)
+                if not data:
+                    return
             self._unwritten += len(data)
             if self._unwritten <= self._limit:
                 self._queue.append(data)
                 self._changed.notify_all()
                 return
         self._die("the client does not read")
+
+    def _has_room(self) -> bool:
+        """Whether a write of `AT_ONCE` bytes would not block."""
+        return self._room is not None and self._room.poll(0) == [(self._fd, select.POLLOUT)]
+
+    def _write_some(self, data: bytes) -> bytes:
+        """Write; what is left to be written. A pipe that fails is left to the thread, which tells why."""
+        try:
+            return data[os.write(self._fd, data) :]
+        except OSError:
+            return data
 
     def close(self) -> None:
         """Nothing: what is queued still goes out, and the pipe closes with the process."""

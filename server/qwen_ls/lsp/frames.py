@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 Message: TypeAlias = Any  # one JSON value; whether it is a JSON-RPC message is for the reader to say
 
@@ -28,6 +28,7 @@ _RESUME = re.compile(rb"content-length[ \t]{0,8}:[ \t]{0,8}([0-9]{1,8})[ \t]{0,8
 _LONGEST_RESUME = len("content-length") + 8 + len(":") + 8 + 8 + 8 + len("\r\n")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2, token
 _LINE_STARTS = frozenset(byte for byte in range(256) if _NAME.match(bytes([byte]))) | frozenset(b"\r\n")
+_USUAL = re.compile(rb"Content-Length: ([0-9]{1,8})\r\n\r\n")  # the whole block as most clients send it
 _LENGTH = re.compile(rb"[0-9]{1,8}")
 _CHARSET = re.compile(rb"charset[ \t]*=[ \t]*\"?([^\";\s]+)", re.IGNORECASE)
 
@@ -100,6 +101,9 @@ class Frames:
 
     def _in_header(self) -> bool:
         header, buffer = self._header, self._buffer
+        if not header.end and (usual := _USUAL.match(buffer)) and int(usual[1]) <= MAX_BODY:
+            header.length = int(usual[1])
+            return self._end_block(usual.end())
         if header.end < len(buffer) and buffer[header.end] not in _LINE_STARTS:
             return self._lose("bytes outside of any frame")
         end = buffer.find(b"\n", header.end, MAX_HEADER) + 1
@@ -115,9 +119,14 @@ class Frames:
         is_block = header.end > 0  # else a blank line between two frames, which is let pass
         if is_block and (header.why or header.length < 0):
             return self._lose(header.why or "no Content-Length")
-        del self._buffer[:end]
         if is_block:
-            self._state = self._in_body
+            return self._end_block(end)
+        del self._buffer[:end]
+        return True
+
+    def _end_block(self, end: int) -> bool:
+        del self._buffer[:end]
+        self._state = self._in_body
         return True
 
     def _in_body(self) -> bool:
@@ -149,13 +158,16 @@ class Frames:
         return False
 
 
-def encode(message: Mapping[str, Any]) -> bytes:
-    """Return the frame that holds `message`. Raises ValueError or TypeError if it has no JSON form."""
-    text = _ENCODER.encode(message)
+def encode(message: Any, default: Callable[[Any], Any] | None = None) -> bytes:
+    """Return the frame that holds `message`. Raises ValueError or TypeError if it has no JSON form.
+
+    `default` gives a form to what JSON has none for, as in `json.dumps`.
+    """
+    text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default)
     try:
         body = text.encode("utf-8")
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and UTF-8 cannot
-        body = json.dumps(message, allow_nan=False, separators=(",", ":")).encode("ascii")
+        body = json.dumps(message, allow_nan=False, separators=(",", ":"), default=default).encode("ascii")
     return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
@@ -173,4 +185,3 @@ def _refuse_constant(_name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from pygls.protocol import JsonRPCNotification, JsonRPCRequestMessage, LanguageS
 from qwen_ls import contract
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp.decode import decode, invalid, problems
-from qwen_ls.lsp.frames import Bad
+from qwen_ls.lsp.frames import Bad, encode
 from qwen_ls.wire import error_data, to_wire
 
 if TYPE_CHECKING:
@@ -125,7 +124,6 @@ class Protocol(LanguageServerProtocol):
         self.initialize_params: Mapping[str, Any] = {}
         self._asked: dict[str, asyncio.Future[Any]] = {}
         self._ids = itertools.count(1)
-        self._encoder = json.JSONEncoder(default=self._serialize_message)
         super().__init__(server, converter)
 
     # --- in ---------------------------------------------------------------------------------------
@@ -304,12 +302,12 @@ class Protocol(LanguageServerProtocol):
     def _send_data(self, data: Any) -> None:
         """Write a message in its frame, with the one header that is needed."""
         try:
-            body = self._encoder.encode(data).encode()
+            frame = encode(data, self._serialize_message)
         except Exception as error:  # noqa: BLE001 - what cannot be encoded is lost; the connection is not
             self._server.report_server_error(error, JsonRpcInternalError)
             return
         if self.writer is not None:
-            self.writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            self.writer.write(frame)
 
     # --- requests of ours -------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ PARSE_ERROR, INVALID_REQUEST, NOT_INITIALIZED = -32700, -32600, -32002
 REQUEST_CANCELLED, REQUEST_FAILED = -32800, -32803
 PASSED_ON = frozenset({-32600, -32601, -32602})  # pygls' own replies that hold nothing of ours
 MOST_IN_FLIGHT = 512
+ANSWERED = object()  # a handler's result that has been sent
 ASK_TIMEOUT = 3.0  # seconds for an answer that needs no human
 
 
@@ -241,7 +242,9 @@ class Protocol(LanguageServerProtocol):
         if len(arguments) > 1:
             raise invalid([("$.arguments", "expected one object")])
         argument = arguments[0] if arguments and arguments[0] is not None else {}
-        return await handler(argument, call.work_done_token, "$.arguments[0]")
+        result = await handler(argument, call.work_done_token, "$.arguments[0]")
+        self._send_result(self.msg_id, result)  # the callback of pygls would come a turn of the loop later
+        return ANSWERED
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
@@ -284,13 +287,18 @@ class Protocol(LanguageServerProtocol):
     def _send_handler_result(self, future: Future[Any], *, msg_id: Any) -> None:
         self._request_futures.pop(msg_id, None)
         error = asyncio.CancelledError() if future.cancelled() else future.exception()
-        if error is None and isinstance(result := future.result(), (dict, type(None))):
-            self._result_types.pop(msg_id, None)  # plain already: cattrs need not look at it
-            self._send_data({"jsonrpc": "2.0", "id": msg_id, "result": result})
-        elif error is None:
-            self._send_response(msg_id, result=result)
+        if error is None:
+            if (result := future.result()) is not ANSWERED:
+                self._send_result(msg_id, result)
         else:
             self._send_response(msg_id, error=to_reply_error(error))
+
+    def _send_result(self, msg_id: Any, result: Any) -> None:
+        if isinstance(result, (dict, type(None))):  # plain already: cattrs need not look at it
+            self._result_types.pop(msg_id, None)
+            self._send_data({"jsonrpc": "2.0", "id": msg_id, "result": result})
+        else:
+            self._send_response(msg_id, result=result)
 
     def _handle_cancel_notification(self, msg_id: Any) -> None:
         future = self._request_futures.get(msg_id)  # it stays listed until it has really ended

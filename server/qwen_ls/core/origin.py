@@ -92,6 +92,7 @@ class BaseUrl:
         return other.path == self.path or other.path.startswith(self.path + "/")
 
 
+@functools.lru_cache(maxsize=256)
 def parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address a host spells; None for a name."""
     try:

@@ -185,7 +185,7 @@ class QwenCodeSettings(Protocol):
     def path(self) -> str:
         """The file."""
 
-    async def read(self) -> QwenKey | str | None:
+    def read(self) -> Awaitable[QwenKey | str | None]:
         """The key it offers, None, or why it cannot be used."""
 
 
@@ -212,7 +212,7 @@ class OpenTexts(Protocol):
 class OAuthCache(Protocol):
     """`oauth_creds.json`, shared with Qwen Code."""
 
-    async def read(self) -> CachedToken:
+    def read(self) -> Awaitable[CachedToken]:
         """What the file holds now."""
 
     async def write(self, token: Token) -> None:
@@ -237,7 +237,7 @@ class State(Protocol):
     async def choose(self, folder: str | None, method: str | None) -> None:
         """Remember a method; None forgets it. Raises OSError."""
 
-    async def recall(self, folder: str | None) -> Remembered:
+    def recall(self, folder: str | None) -> Awaitable[Remembered]:
         """Everything that counts for a folder, and for the user, in one look."""
 
     async def choose_model(self, folder: str | None, base_url: str, model: str | None) -> None:

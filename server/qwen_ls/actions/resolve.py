@@ -29,15 +29,17 @@ class Standing:
 
 async def stand(ports: Ports, place: Place) -> Standing:
     """Look at everything anew (files by stat) and resolve. Raises Problem for a home that does not answer."""
+    # All begin before any is awaited, so that they share one hop to a thread.
+    files = asyncio.ensure_future(ports.env_files.find(place.folder, ports.settings.excluded_env_vars))
     try:
-        tokens, found, qwen_key, (chain, home) = await asyncio.gather(
-            asyncio.gather(*(server.cache.read() for server in ports.sign_ins.values())),
-            ports.state.recall(place.folder),
-            ports.qwen_settings.read(),
-            ports.env_files.find(place.folder, ports.settings.excluded_env_vars),
-        )
+        begun = [server.cache.read() for server in ports.sign_ins.values()]
+        recalled, qwen = ports.state.recall(place.folder), ports.qwen_settings.read()
+        tokens, found, qwen_key = [await read for read in begun], await recalled, await qwen
+        chain, home = await files
     except OSError as error:
         raise home_silent(error) from None
+    finally:
+        files.cancel()
     caches = {
         method: (server.issuer, token)
         for (method, server), token in zip(ports.sign_ins.items(), tokens, strict=True)

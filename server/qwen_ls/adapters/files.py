@@ -39,11 +39,11 @@ async def in_thread(work: Callable[[], Result]) -> Result:
     return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
-async def glance(work: Callable[[], Result]) -> Result:
+def glance(work: Callable[[], Result]) -> asyncio.Future[Result]:
     """Run a short look at files in a thread; those that begin in one turn of the loop share one.
 
-    They run in the order in which they began. Raises TimeoutError for one that has no answer by the
-    deadline; it goes on in its thread.
+    A look begins with the call, whether it is awaited or not, and they run in that order. Raises
+    TimeoutError for one that has no answer by the deadline; it goes on in its thread.
     """
     loop = asyncio.get_running_loop()
     looks = _begun.get(loop)
@@ -52,7 +52,7 @@ async def glance(work: Callable[[], Result]) -> Result:
         loop.call_soon(_look, loop)
     future: asyncio.Future[Result] = loop.create_future()
     looks.append((work, future))
-    return await future
+    return future
 
 
 _begun: dict[asyncio.AbstractEventLoop, list[tuple[Callable[[], Any], asyncio.Future[Any]]]] = {}
@@ -77,6 +77,7 @@ def _look(loop: asyncio.AbstractEventLoop) -> None:
                 future.set_result(result)
             else:
                 future.set_exception(error)
+                future.exception()  # nobody need ask for it
 
     late = loop.call_later(DEADLINE, tell)
     loop.run_in_executor(None, all_of_them).add_done_callback(tell)

@@ -59,9 +59,9 @@ class QwenCache:
         """The cache file."""
         return self.folder / CACHE_NAME
 
-    async def read(self) -> CachedToken:
+    def read(self) -> Awaitable[CachedToken]:
         """What the file holds now; a file that cannot be used says why and is left alone."""
-        return await glance(self._read)
+        return glance(self._read)
 
     async def write(self, token: Token) -> None:
         """Replace the file. Raises OSError."""

@@ -10,7 +10,7 @@ from qwen_ls.adapters.files import glance, read_regular
 from qwen_ls.core.qwen_settings import MAX_BYTES, QwenKey, read_qwen_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
     from pathlib import Path
 
 
@@ -27,9 +27,9 @@ class QwenSettings:
         """The file's path."""
         return str(self.file)
 
-    async def read(self) -> QwenKey | str | None:
+    def read(self) -> Awaitable[QwenKey | str | None]:
         """The key it offers, None, or one clause that says why it cannot be used."""
-        return await glance(self._read)
+        return glance(self._read)
 
     def _read(self) -> QwenKey | str | None:
         try:

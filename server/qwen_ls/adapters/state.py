@@ -26,7 +26,7 @@ from qwen_ls.core.origin import ConsentKey, Decision
 from qwen_ls.core.stored import Remembered, StoredKey, encode_index, parse_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from pathlib import Path
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -54,9 +54,12 @@ class StateFile:
 
         await in_thread(partial(self._change, change))
 
-    async def recall(self, folder: str | None) -> Remembered:
+    def recall(self, folder: str | None) -> Awaitable[Remembered]:
         """Everything that counts for a folder, and for the user."""
-        state = await glance(self._load)
+        return glance(partial(self._recall, folder))
+
+    def _recall(self, folder: str | None) -> Remembered:
+        state = self._load()
         models = section(state, "models")
         return Remembered(
             decisions=decisions_in(state),

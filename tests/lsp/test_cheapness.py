@@ -268,16 +268,20 @@ async def blocks() -> int:
     loop = asyncio.get_running_loop()
     for _ in range(MANY):  # asyncio drops timers that were cancelled once there are many
         loop.call_later(NEVER, int).cancel()
-    await asyncio.sleep(0)
+    for _ in range(10):  # what has been answered comes to its end
+        await asyncio.sleep(0)
     gc.collect()
     return sys.getallocatedblocks()
 
 
 async def left_behind(work: Callable[[int], Awaitable[None]], rounds: int) -> int:
-    """How many blocks more there are after so many rounds."""
-    before = await blocks()
-    await work(rounds)
-    return await blocks() - before
+    """How many blocks more there are after so many rounds; what is loaded once counts in one try at most."""
+    left = []
+    for _ in range(2):
+        before = await blocks()
+        await work(rounds)
+        left.append(await blocks() - before)
+    return min(left)
 
 
 @pytest.mark.parametrize("name", ["notes.qwen.md", ".env"])

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import itertools
 import logging
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import cattrs
 from cattrs.errors import BaseValidationError
 from lsprotocol import converters, types
 from pygls.exceptions import JsonRpcException, JsonRpcInternalError
@@ -60,8 +62,11 @@ class NoAnswer(Exception):  # noqa: N818 - a fact about the client
 
 
 def make_converter() -> Converter:
-    """Lsprotocol's converter, with raw params for methods it does not know."""
-    converter = converters.get_converter()
+    """Lsprotocol's converter, with raw params for methods it does not know.
+
+    It keeps no account of where it is, which makes for shorter code to generate: `wrong` asks another one.
+    """
+    converter = converters.get_converter(cattrs.Converter(detailed_validation=False))
     for cls in (JsonRPCRequestMessage, JsonRPCNotification):
         names = tuple(attrs.fields_dict(cls))
         converter.register_structure_hook(cls, raw_message(cls, names))
@@ -71,6 +76,23 @@ def make_converter() -> Converter:
 def raw_message(cls: type, names: tuple[str, ...]) -> Callable[[dict[str, Any], Any], Any]:
     """A hook that copies the named fields as they are."""
     return lambda message, _: cls(**{name: message.get(name) for name in names})
+
+
+@functools.cache
+def careful_converter() -> Converter:
+    """One that tells what is wrong with each field of a message; made for the first that is wrong."""
+    return converters.get_converter()
+
+
+def wrong(message: dict[str, Any], kind: type[Any]) -> list[tuple[str, str]]:
+    """What is wrong with a message that could not be structured, by path."""
+    try:
+        careful_converter().structure(message, kind)
+    except BaseValidationError as error:
+        return list(problems(error, "$"))
+    except Exception:  # noqa: BLE001, S110 - of a field's own kind, with no path
+        pass
+    return [("$", "not acceptable")]
 
 
 def to_reply_error(error: BaseException) -> types.ResponseError:
@@ -187,14 +209,10 @@ class Protocol(LanguageServerProtocol):
                 )
             else:
                 structured = self.structure_message(message)
-        except Exception as error:  # noqa: BLE001 - pygls raises its own kinds around cattrs' tree
+        except Exception:  # noqa: BLE001 - pygls raises its own kinds around cattrs'
             if "id" in message:
-                cause = error.__cause__
-                found = (
-                    list(problems(cause, "$"))
-                    if isinstance(cause, BaseValidationError)
-                    else [("$", "not acceptable")]
-                )
+                kind = self.get_message_type(message["method"])
+                found = wrong(message, kind) if kind is not None else [("$", "not acceptable")]
                 bad = invalid([(path.replace("$.params", "$", 1), what) for path, what in found])
                 self._send_response(message["id"], error=to_reply_error(bad))
             return

@@ -23,6 +23,12 @@ def made(cls, number):
         object.__setattr__(one, a.name, f"{a.name} {number}")
     return one
 
+def constructed(cls):
+    try:
+        return repr(cls(**{a.alias: a.name for a in attrs.fields(cls) if a.init}))
+    except Exception as error:  # of a validator
+        return repr(error)
+
 def about(name, cls):
     one, same, other = made(cls, 1), made(cls, 1), made(cls, 2)
     try:
@@ -31,6 +37,9 @@ def about(name, cls):
         hashed = str(error)
     return {
         "signature": str(inspect.signature(cls)),
+        "constructed": constructed(cls),
+        "init": [str(getattr(cls.__init__, a)) for a in
+                 ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__", "__defaults__")],
         "fields": [[str(getattr(a, f)) for f in ("name", "default", "type", "kw_only", "alias", "init")]
                    + [a.eq, bool(a.eq_key), a.order, a.hash, a.repr, bool(a.validator), bool(a.converter)]
                    for a in attrs.fields(cls)],
@@ -50,10 +59,15 @@ made_by_attrs = {
     for n, cls in vars(module).items()
     if isinstance(cls, type) and attrs.has(cls)
 }
+def late():
+    return sum(type(vars(cls)["__init__"]).__name__ == "Late" for cls in made_by_attrs.values())
+
+late_before = late()
 found = {name: about(name, cls) for name, cls in made_by_attrs.items()}
 generic = sum(getattr(cls.__eq__, "__module__", "") == "qwen_ls.lsp.lean" for cls in made_by_attrs.values())
 makers = [attrs.define.__module__, attrs.frozen.func.__module__]
-print(json.dumps({"classes": found, "generic": generic, "makers": makers}))
+makers.append(hasattr(sys.modules["attr._make"], "compile"))
+print(json.dumps({"classes": found, "generic": generic, "makers": makers, "late": [late_before, late()]}))
 """
 
 
@@ -75,4 +89,7 @@ def test_every_class_is_as_plain_attrs_makes_it() -> None:
     assert lean["classes"] == plain["classes"]
     assert plain["generic"] == 0
     assert lean["generic"] > 600
+    assert plain["late"] == [0, 0]
+    assert lean["late"][0] > 550  # those that were compiled had an object made
+    assert lean["late"][1] == 0
     assert lean["makers"] == plain["makers"]  # attrs itself is as it was

@@ -62,8 +62,9 @@ class Diagnostics:
         version = text.version
         await self.session.loaded()
         language = language_of(text)
-        diagnose = language.diagnose if language is not None else None
-        found = (await diagnose(self.session, text) if diagnose is not None else None) or []
+        if language is None or language.diagnose is None:
+            return
+        found = await language.diagnose(self.session, text) or []
         if self._looks.get(text.uri) is not look or text.version != version:
             return  # closed, or changed meanwhile, which has asked for another look
         if self._told.get(text.uri) != found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -192,6 +193,20 @@ async def test_nothing_is_kept_from_one_request_to_the_next() -> None:
     assert [got.header("cookie") for got in server.got] == [None, None]
 
 
+async def test_headers_of_one_name_are_joined() -> None:
+    """Names in lower case; a value that is no UTF-8 is Latin-1."""
+    answer = answer_of("", 200, "X-Many: a", "x-many: b", "X-New: \xfc", "X-Old: ?").replace(b"?", b"\xfc")
+    async with raw_server(lambda _: answer) as server:
+        http = adapter()
+        exchange = await http.open(HttpRequest("POST", f'{server.url}/a"b%20c', {}), PATIENT)
+        await exchange.aclose()
+        await http.aclose()
+    assert [exchange.headers[f"x-{name}"] for name in ("many", "new", "old")] == ["a, b", "\xfc", "\xfc"]
+    (got,) = server.got
+    assert (got.target, got.header("content-length")) == ("/a%22b%20c", "0")
+    assert got.header("host") == server.url.removeprefix("http://")
+
+
 async def test_reading_json_is_bounded() -> None:
     """None for what is none, and for what is longer than the limit."""
     bodies = {
@@ -329,6 +344,20 @@ async def test_a_proxy_that_refuses(status: int, cause: Cause) -> None:
     assert (got.method, got.target, got.header("authorization")) == ("CONNECT", "a.example:443", None)
 
 
+async def test_a_proxys_password_is_the_proxys(nameless: list[str]) -> None:
+    """Name and password in its address, however spelled, go to it and nowhere else."""
+    async with raw_server(lambda _: answer_of({}, 407)) as proxy:
+        address = proxy.url.replace("http://", "http://me%40here:p%3Aé@")
+        exchange = await adapter({"HTTP_PROXY": address}).open(
+            HttpRequest("GET", "http://a.example:8080/v1", {}), PATIENT
+        )
+        await exchange.aclose()
+    (got,) = proxy.got
+    assert got.header("proxy-authorization") == f"Basic {b64encode('me@here:p:é'.encode()).decode()}"
+    assert (got.target, got.header("host")) == ("http://a.example:8080/v1", "a.example:8080")
+    assert nameless == []
+
+
 @pytest.mark.parametrize("where", ["environment", "settings"])
 async def test_a_ca_file_that_cannot_be_used(where: str, tmp_path: Path) -> None:
     """Tls, with the file's name: SSL_CERT_FILE of the start, else the user's setting."""
@@ -340,3 +369,6 @@ async def test_a_ca_file_that_cannot_be_used(where: str, tmp_path: Path) -> None
             await get(http, "https://127.0.0.1:1/")
         assert failed.value.reply.cause is Cause.TLS
         assert str(path) in failed.value.reply.detail
+        async with raw_server(lambda _: answer_of({})) as server:
+            assert await get(http, server.url) == b"{}"  # there it is of no concern
+        await http.aclose()

@@ -41,7 +41,7 @@ def is_serving(argv: list[str]) -> bool:
 
 def serve() -> None:
     """The language server over stdio."""
-    gc.disable()  # nothing that importing makes is garbage; the server freezes it and turns gc on again
+    gc.disable()  # the session looks for the garbage of importing once, later, and turns gc on again
     from qwen_ls.lsp.lean import load_wire  # noqa: PLC0415 - after gc is off
 
     load_wire()  # before anything else imports them

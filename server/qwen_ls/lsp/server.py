@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import sys
 from typing import TYPE_CHECKING, Any
@@ -213,8 +212,6 @@ def run_server(compose: Callable[[Mapping[str, Any] | None], Ports], handover: H
     loop.set_exception_handler(quiet_loop)
     server = Server(stdio, compose, handover)
     add_features(server)
-    gc.enable()
-    gc.freeze()
     try:
         loop.run_until_complete(stdio.run(server.protocol.receive, server.aclose))
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,6 +70,7 @@ class Session:
     async def world(self) -> World:
         """The ports and what runs over them."""
         if self._world is None:
+            await self.loaded()
             await self._once(self._build)
         assert self._world is not None  # noqa: S101 - _build sets it
         return self._world
@@ -77,7 +79,6 @@ class Session:
         """Load what the first message needs, before there is one."""
         await asyncio.sleep(WARM_AFTER)
         await self._once(self._hold)
-        await self.loaded()
         world = await self.world()
         await self._once(world.ports.http.warm)
 
@@ -96,6 +97,10 @@ class Session:
         self.handover.sweep()
 
     def _load(self) -> None:
+        if not gc.isenabled():  # since the process began; now nobody waits
+            gc.collect()
+            gc.freeze()
+            gc.enable()
         from qwen_ls.lsp import documents, kinds, verbs  # noqa: F401, PLC0415 - here, and nowhere sooner
 
         self.is_loaded = True

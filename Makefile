@@ -15,7 +15,7 @@ export NODE_EXTRA_CA_CERTS ?= $(SYSTEM_CAS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check contract vsix clean
+.PHONY: help demo test e2e bench check contract vsix clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,16 @@ e2e: $(VENV)/.demo+test+e2e .e2e/wheelhouse/.stamp vsix ## the same over a real 
 	tests/editors/vscode/install.sh
 	$(SEALED) $(PY) -m pytest -m e2e $(ARGS)
 
+# What the benchmark compares with beside pygls and httpx, in a folder of its own. Without them it goes on.
+PEERS := .bench/peers
+$(PEERS)/.stamp: $(VENV)/.node
+	@mkdir -p $(PEERS)
+	-PATH="$(abspath $(VENV)/bin):$$PATH" npm install --silent --no-fund --no-audit --prefix $(PEERS) \
+	  @github/copilot-language-server@1.539.0 @qwen-code/qwen-code@0.24.4 && touch $@
+
+bench: $(VENV)/.demo+test $(PEERS)/.stamp ## measure speed and memory beside others; writes docs/reference/performance.md
+	PYTHONPATH=tests $(SEALED) $(PY) -m bench $(ARGS)
+
 check: $(VENV)/.check+demo+test+e2e $(VENV)/stylua/.stamp $(EXTENSION)/node_modules/.stamp ## formatting, lint, types, import rule, generated files
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -85,5 +95,5 @@ vsix: $(EXTENSION)/node_modules/.stamp ## vscode-extension/qwen-ls.vsix, with th
 	$(NPM) run package
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .e2e .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .e2e .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	cd $(EXTENSION) && rm -rf node_modules dist server LICENSE qwen-ls.vsix

@@ -193,20 +193,6 @@ async def test_nothing_is_kept_from_one_request_to_the_next() -> None:
     assert [got.header("cookie") for got in server.got] == [None, None]
 
 
-async def test_headers_of_one_name_are_joined() -> None:
-    """Names in lower case; a value that is no UTF-8 is Latin-1."""
-    answer = answer_of("", 200, "X-Many: a", "x-many: b", "X-New: \xfc", "X-Old: ?").replace(b"?", b"\xfc")
-    async with raw_server(lambda _: answer) as server:
-        http = adapter()
-        exchange = await http.open(HttpRequest("POST", f'{server.url}/a"b%20c', {}), PATIENT)
-        await exchange.aclose()
-        await http.aclose()
-    assert [exchange.headers[f"x-{name}"] for name in ("many", "new", "old")] == ["a, b", "\xfc", "\xfc"]
-    (got,) = server.got
-    assert (got.target, got.header("content-length")) == ("/a%22b%20c", "0")
-    assert got.header("host") == server.url.removeprefix("http://")
-
-
 async def test_reading_json_is_bounded() -> None:
     """None for what is none, and for what is longer than the limit."""
     bodies = {

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qwen_ls.adapters.http import parse_url
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.origin import (
     CATALOGUE_ORIGINS,
@@ -187,20 +186,10 @@ def test_a_hostile_base_url_is_refused(text: str) -> None:
 def connected(text: str) -> tuple[str, str, int]:
     """Where httpx would connect to for a base URL: scheme, host, port."""
     url = httpx.URL(text + "/chat/completions")
-    return parts(url.scheme, url.raw_host.decode(), url.port)
-
-
-def requested(text: str) -> tuple[str, str, int]:
-    """Where our own adapter connects to."""
-    url, _ = parse_url(text + "/chat/completions")
-    return parts(url.scheme.decode(), url.host.decode(), url.port)
-
-
-def parts(scheme: str, host: str, port: int | None) -> tuple[str, str, int]:
-    """In comparable form."""
+    host = url.raw_host.decode()
     with contextlib.suppress(ValueError):
         host = str(ipaddress.ip_address(host))
-    return scheme, host, port or {"https": 443, "http": 80}[scheme]
+    return url.scheme, host, url.port or {"https": 443, "http": 80}[url.scheme]
 
 
 AUTHORITY = st.one_of(
@@ -229,26 +218,22 @@ URLS = st.one_of(
 @example("https://api.openai.com/v1")
 @example("https://good.example@evil.example")
 @example("https://h:00443")
-def test_our_origin_is_where_the_request_goes(text: str) -> None:
-    """For any text: it is refused, or scheme, host and port are those of the request; httpx thinks so too."""
+def test_our_origin_is_where_httpx_connects_to(text: str) -> None:
+    """For any text: it is refused, or scheme, host and port are those of the HTTP library."""
     try:
         url = read_base_url(text, "a test")
     except Problem:
         return
     ours = (url.origin.scheme, url.origin.host, url.origin.port)
     assert connected(text.rstrip("/")) == ours
-    assert connected(str(url)) == requested(str(url)) == ours
-    read = httpx.URL(text.rstrip("/") + "/chat/completions")
-    assert read.path == url.path + "/chat/completions"
-    sent, host = parse_url(str(url) + "/chat/completions")
-    assert sent.target == read.raw_path
-    assert host == str(url.origin).partition("://")[2]
+    assert connected(str(url)) == ours
+    assert httpx.URL(text.rstrip("/") + "/chat/completions").path == url.path + "/chat/completions"
 
 
 @pytest.mark.parametrize("row", GOOD, ids=lambda row: row[0][:40])
 def test_the_table_agrees_with_httpx(row: tuple[str, str, str, int, str]) -> None:
     """The oracle of the fuzz, on the rows that are known to be right."""
-    assert connected(row[0].rstrip("/")) == requested(row[0].rstrip("/")) == row[1:4]
+    assert connected(row[0].rstrip("/")) == row[1:4]
 
 
 def test_insecure_origins_are_exact() -> None:

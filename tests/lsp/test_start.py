@@ -116,7 +116,7 @@ async def test_imports_after_initialized(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             await client.command("qwen.chat.new")
         loaded = await imports_at_the_end(client)
-    assert {"httpcore", "anyio", "truststore", "platformdirs", "qwen_ls.adapters.http"} <= loaded
+    assert {"httpx", "anyio", "truststore", "platformdirs", "qwen_ls.adapters.http"} <= loaded
     assert not {"starlette", "uvicorn", "keyring", "qwen_ls.demo", "qwen_ls.terminal"} & loaded
 
 

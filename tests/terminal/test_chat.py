@@ -324,11 +324,10 @@ async def test_nothing_configured_names_all_that_was_looked_for(shell: Shell, ar
         assert wanted in done.complaint
 
 
-# What other commands need, or a chat with --json, over TLS, past NO_PROXY, or one that writes.
+# What other commands need, or a chat with --json, over TLS, or one that writes.
 NOT_FOR_A_CHAT = frozenset(
     {
         "filelock",
-        "httpx",
         "keyring",
         "qwen_ls.actions.doctor",
         "qwen_ls.actions.login",
@@ -339,7 +338,6 @@ NOT_FOR_A_CHAT = frozenset(
         "qwen_ls.terminal.reports",
         "qwen_ls.terminal.signing",
         "truststore",
-        "urllib.request",
     }
 )
 
@@ -358,7 +356,7 @@ async def test_only_what_is_needed_is_imported(shell: Shell, variables: Variable
     """A chat knows nothing of LSP and of the demo; a status knows nothing of the network either."""
     chat = await imported_by(shell, "chat", "hi", env=variables)
     status = await imported_by(shell, "status", env=variables)
-    assert {"qwen_ls.terminal.app", "httpcore"} <= chat
+    assert {"qwen_ls.terminal.app", "httpx"} <= chat
     assert "qwen_ls.terminal.app" in status
     tops = {name.partition(".")[0] for name in chat}
     assert not tops & {"pygls", "lsprotocol", "cattrs", "starlette", "uvicorn"}

@@ -1,8 +1,8 @@
-"""The network, by httpcore: no redirects, no compression, nothing taken from the environment behind our back.
+"""The network, by httpx: no redirects, no compression, nothing taken from the environment behind our back.
 
-That is what httpx stands on. What httpx adds (redirects, cookies, authentication, proxies and passwords from
-the environment) is what must not happen here, and loading it takes longer than a request.
-httpcore is imported on first use or by `warm`, since it costs more than the rest of the start together.
+It is httpx's transport that is used, without its client: what that adds (redirects, cookies, authentication,
+proxies and passwords from the environment) is what must not happen here, and it costs a tenth of a request.
+httpx is imported on first use or by `warm`, since it costs more than the rest of the start together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import ssl
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # missing in typeshed
 
 import attrs
 from typing_extensions import Self
@@ -24,24 +25,23 @@ from typing_extensions import Self
 from qwen_ls import __version__
 from qwen_ls.core.errors import Cause
 from qwen_ls.core.intents import Cut, HttpRequest, NoReply, PostForm, PostJson, Reply, Unreachable
-from qwen_ls.core.origin import DEFAULT_PORTS, Origin
+from qwen_ls.core.origin import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
-    import httpcore
+    import httpx
 
     from qwen_ls.core.settings import Settings, Timeouts
 
+Way = tuple[str | None, bool]  # through which proxy, and whether by TLS
 USER_AGENT = f"qwen-ls/{__version__} ({sys.platform}; {platform.machine()})"
 ALWAYS = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT}
 MOST_CONNECTIONS = 520  # a little above the requests in flight that the transport allows
 MOST_IDLE = 64
-MOST_IDLE_TIME = 5.0  # seconds
 MAX_FORM_REPLY = 256 * 1024  # bytes
 ENOUGH = 1024  # bytes that count as something, even without the end of a line
 LINE_ENDS = (b"\n", b"\r")
-IN_PATHS = "!$%&'()*+,/:;=@[]\\^|~"  # stand there as they are (RFC 3986, section 3.3, and what browsers add)
 
 
 class Patience:
@@ -95,39 +95,33 @@ class HttpAdapter:
 
     settings: Settings
     environment: Mapping[str, str] = attrs.field(repr=False)
-    _pools: dict[tuple[str | None, bool], httpcore.AsyncConnectionPool] = attrs.field(
-        factory=dict, repr=False
-    )
+    _transports: dict[Way, httpx.AsyncHTTPTransport] = attrs.field(factory=dict, repr=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
 
     def warm(self) -> None:
-        """Import httpcore and make the pool of direct TLS connections; for a worker thread."""
+        """Import httpx and build the direct transport for TLS; for a worker thread."""
         import anyio._backends._asyncio  # noqa: F401, PLC0415 - else the first request loads it
 
-        self._pool(None, is_tls=True)
+        self._transport((None, True))
 
     async def open(self, request: HttpRequest, timeouts: Timeouts) -> HttpExchange:
         """Send, and wait for the head of the answer. Raises Unreachable."""
-        import httpcore  # noqa: PLC0415 - not before the first request
+        import httpx  # noqa: PLC0415 - not before the first request
 
         try:
-            pool = await self._pool_for(request.url)
-            url, host = parse_url(request.url)
-            headers = {"Host": host, "Accept": "*/*", **request.headers, **ALWAYS}
-            if request.body is not None or request.method == "POST":
-                headers["Content-Length"] = str(len(request.body or b""))
-            outgoing = httpcore.Request(
+            transport = await self._transport_for(request.url)
+            outgoing = httpx.Request(
                 request.method,
-                url,
-                headers={name: value.encode("ascii") for name, value in headers.items()},
+                parse_url(request.url),
+                headers={"Accept": "*/*", **request.headers, **ALWAYS},
                 content=request.body,
                 extensions={"timeout": {"connect": timeouts.connect}},
             )
             with Patience(timeouts.connect + timeouts.first_byte):
-                response = await pool.handle_async_request(outgoing)
-        except failures() as error:
+                response = await transport.handle_async_request(outgoing)
+        except httpx.HTTPError as error:
             raise Unreachable(explain(error, proxied=self.proxy_for(request.url) is not None)) from None
-        except ValueError:  # UnicodeError is one
+        except (httpx.InvalidURL, ValueError):  # UnicodeError is one
             raise Unreachable(NoReply(Cause.DNS, "the address is not a valid one")) from None
         exchange = HttpExchange(response, timeouts)
         if exchange.headers.get("content-encoding", "identity") != "identity":
@@ -163,41 +157,45 @@ class HttpAdapter:
 
     async def aclose(self) -> None:
         """Close what is kept open."""
-        for pool in self._pools.values():
-            await pool.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
 
-    async def _pool_for(self, url: str) -> httpcore.AsyncConnectionPool:
-        proxy, is_tls = self.proxy_for(url), urlsplit(url).scheme == "https"
-        pool = self._pools.get((proxy, is_tls))
-        if pool is None:
-            make = functools.partial(self._pool, proxy, is_tls=is_tls)
-            pool = await asyncio.get_running_loop().run_in_executor(None, make)
-        return pool
+    async def _transport_for(self, url: str) -> httpx.AsyncHTTPTransport:
+        way = self.proxy_for(url), urlsplit(url).scheme == "https"
+        transport = self._transports.get(way)
+        if transport is None:
+            transport = await asyncio.get_running_loop().run_in_executor(None, self._transport, way)
+        return transport
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a URL: user settings, then the start's environment; loopback has none."""
         parts = urlsplit(url)
         origin = Origin(parts.scheme, parts.hostname or "", 0)
         no_proxy = self.environment.get("no_proxy") or self.environment.get("NO_PROXY") or ""
-        if origin.is_loopback or (no_proxy and is_excepted(origin.host, no_proxy)):
+        if origin.is_loopback or (no_proxy and proxy_bypass_environment(origin.host, {"no": no_proxy})):
             return None
         names = (f"{origin.scheme}_proxy", "all_proxy")
         found = (self.environment.get(n) or self.environment.get(n.upper()) for n in names)
         return self.settings.proxy or next((p for p in found if p), None)
 
-    def _pool(self, proxy: str | None, *, is_tls: bool) -> httpcore.AsyncConnectionPool:
-        import httpcore  # noqa: PLC0415 - on a worker, after the editor has its answer
+    def _transport(self, way: Way) -> httpx.AsyncHTTPTransport:
+        import httpx  # noqa: PLC0415 - on a worker, after the editor has its answer
 
+        limits = httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=MOST_IDLE)
         with self._lock:
-            if (proxy, is_tls) not in self._pools:
-                self._pools[proxy, is_tls] = httpcore.AsyncConnectionPool(
-                    ssl_context=self._ssl_context() if is_tls else None,
-                    proxy=None if proxy is None else parse_proxy(proxy),
-                    max_connections=MOST_CONNECTIONS,
-                    max_keepalive_connections=MOST_IDLE,
-                    keepalive_expiry=MOST_IDLE_TIME,
-                )
-            return self._pools[proxy, is_tls]
+            if way not in self._transports:
+                proxy, is_tls = way
+                # One without CAs, where none is used: they take longer to load than all the rest.
+                context = self._ssl_context() if is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                try:
+                    transport = httpx.AsyncHTTPTransport(
+                        verify=context, trust_env=False, proxy=proxy, limits=limits
+                    )
+                except (ValueError, ImportError, httpx.InvalidURL):
+                    detail = "the proxy's address is not one of http:// or https://"
+                    raise Unreachable(NoReply(Cause.PROXY, detail)) from None
+                self._transports[way] = transport
+            return self._transports[way]
 
     def _ssl_context(self) -> ssl.SSLContext:
         """The CAs of SSL_CERT_FILE at start, else of the user's settings, else the system's store."""
@@ -210,7 +208,7 @@ class HttpAdapter:
                     f"the CA file {ca_file} cannot be used: {error.strerror or 'it holds no certificate'}"
                 )
                 raise Unreachable(NoReply(Cause.TLS, detail)) from None
-        import truststore  # noqa: PLC0415 - with the first TLS connection, not before
+        import truststore  # noqa: PLC0415 - for the first TLS connection, not before
 
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -219,14 +217,14 @@ class HttpAdapter:
 class HttpExchange:
     """An answer whose head has arrived."""
 
-    _response: httpcore.Response
+    _response: httpx.Response
     _timeouts: Timeouts
     status: int = attrs.field(init=False)
     headers: Mapping[str, str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.status = self._response.status
-        self.headers = read_headers(self._response.headers)
+        self.status = self._response.status_code
+        self.headers = {k.lower(): v for k, v in self._response.headers.items()}
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Unreachable when it stalls, Cut when it is cut short.
@@ -234,17 +232,19 @@ class HttpExchange:
         After the first byte only a whole line counts (a keep-alive is one), or `ENOUGH` bytes: a
         server that drips its bytes out does not hold a request for hours.
         """
+        import httpx  # noqa: PLC0415 - loaded by now
+
         patience, dripped = Patience(self._timeouts.first_byte, self._timeouts.idle), ENOUGH
         with patience:
             try:
-                async for chunk in self._response.aiter_stream():
+                async for chunk in self._response.aiter_raw():
                     dripped += len(chunk)
                     if dripped >= ENOUGH or any(end in chunk for end in LINE_ENDS):
                         patience.touch()
                         dripped = 0
                     patience.what = "no whole line came" if dripped else "nothing came"
                     yield chunk
-            except failures() as error:
+            except httpx.HTTPError as error:
                 raise Cut(explain(error)) from None
 
     async def read_json(self, limit: int) -> Any:
@@ -270,86 +270,26 @@ class HttpExchange:
 
 
 @functools.lru_cache(maxsize=64)
-def parse_url(url: str) -> tuple[httpcore.URL, str]:
-    """A URL in httpcore's form, and its Host header; the same few are asked for again and again.
+def parse_url(url: str) -> httpx.URL:
+    """A URL in httpx's form; the same few are asked for again and again. Raises httpx.InvalidURL."""
+    import httpx  # noqa: PLC0415 - loaded by now
 
-    Raises ValueError.
-    """
-    import httpcore  # noqa: PLC0415 - loaded by now
-
-    parts = urlsplit(url)
-    host, port = parts.hostname, parts.port
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ValueError
-    target = quote(parts.path or "/", safe=IN_PATHS) + (f"?{parts.query}" if parts.query else "")
-    found = httpcore.URL(
-        scheme=parts.scheme.encode(), host=host.encode("ascii"), port=port, target=target.encode("ascii")
-    )
-    return found, str(Origin(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme])).partition("//")[2]
+    return httpx.URL(url)
 
 
-def parse_proxy(proxy: str) -> httpcore.Proxy:
-    """A proxy's address, with the name and password in it. Raises Unreachable."""
-    import httpcore  # noqa: PLC0415 - loaded by now
-
-    try:
-        url, _ = parse_url(proxy)
-    except ValueError:
-        detail = "the proxy's address is not one of http:// or https://"
-        raise Unreachable(NoReply(Cause.PROXY, detail)) from None
-    parts = urlsplit(proxy)
-    said = [unquote(part or "").encode() for part in (parts.username, parts.password)]
-    return httpcore.Proxy(url, auth=(said[0], said[1]) if any(said) else None)
-
-
-def is_excepted(host: str, no_proxy: str) -> bool:
-    """Whether NO_PROXY names a host."""
-    from urllib.request import (  # type: ignore[attr-defined] # noqa: PLC0415 - few have one; missing in typeshed
-        proxy_bypass_environment,
-    )
-
-    return bool(proxy_bypass_environment(host, {"no": no_proxy}))
-
-
-def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name in lower case; those of one name are joined (RFC 9110, section 5.3)."""
-    found: dict[str, str] = {}
-    for name, value in raw:
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            text = value.decode("latin-1")
-        key = name.decode("ascii").lower()
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return found
-
-
-@functools.cache
-def failures() -> tuple[type[Exception], ...]:
-    """The exceptions of httpcore, which have no class in common."""
-    import httpcore  # noqa: PLC0415 - loaded by now
-
-    return (
-        httpcore.NetworkError,
-        httpcore.ProtocolError,
-        httpcore.ProxyError,
-        httpcore.TimeoutException,
-    )
-
-
-def explain(error: Exception, *, proxied: bool = False) -> NoReply:
-    """What an exception of httpcore means, without its text, which may hold a URL's password.
+def explain(error: httpx.HTTPError, *, proxied: bool = False) -> NoReply:
+    """What an httpx exception means, without its text, which may hold a URL's password.
 
     `proxied`: it was the proxy that no connection could be made to.
     """
-    import httpcore  # noqa: PLC0415 - loaded by now
+    import httpx  # noqa: PLC0415 - loaded by now
 
-    if isinstance(error, httpcore.ProxyError):
+    if isinstance(error, httpx.ProxyError):
         return NoReply(Cause.PROXY, "the proxy refused the connection")
-    if isinstance(error, httpcore.TimeoutException):
+    if isinstance(error, httpx.TimeoutException):
         return NoReply(Cause.TIMEOUT, "no connection in time")
     found = next((r for c in causes(error) if (r := explain_cause(c)) is not None), None)
-    refused = isinstance(error, httpcore.ConnectError)
+    refused = isinstance(error, httpx.ConnectError)
     if proxied and refused and (found is None or found.cause is Cause.DNS):
         return NoReply(Cause.PROXY, "the proxy could not be reached")
     if found is not None:
@@ -360,7 +300,7 @@ def explain(error: Exception, *, proxied: bool = False) -> NoReply:
 
 
 def explain_cause(cause: BaseException) -> NoReply | None:
-    """What an exception beneath httpcore's own means."""
+    """What an exception beneath httpx's own means."""
     if isinstance(cause, socket.gaierror):
         return NoReply(Cause.DNS, "the host's name is not known")
     if isinstance(cause, ssl.SSLCertVerificationError):

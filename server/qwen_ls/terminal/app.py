@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Compose = Callable[[Mapping[str, Any] | None], Ports]
 
 WRONG_USAGE = 2
+BETWEEN_LOOKS = 50_000  # objects, instead of 700: a short command is over before there is garbage
 SIGPIPE = 13  # signal.SIGPIPE, which Windows does not name
 MAX_PROMPT = 8 * 1024**2  # bytes of standard input
 EDITOR_CLIENTS = Path(__file__).parents[1] / "editors"  # each in a folder of its editor's name
@@ -83,6 +84,7 @@ async def perform(options: Options, place: Place, compose: Compose, output: Outp
     ports = compose(None)
     act = verb(options.command)
     gc.freeze()  # what importing has made is no garbage
+    gc.set_threshold(BETWEEN_LOOKS)  # the network's libraries are still to come
     gc.enable()
     run = Run(options, ports, place, Accounts(ports), output, person)
     try:

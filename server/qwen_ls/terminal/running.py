@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import getpass
 import os
 import signal
@@ -120,4 +121,5 @@ def leave(code: int) -> int:
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         os._exit(code)  # the interpreter would wait for it for ever
+    gc.freeze()  # else its last act would be to look through all that was imported
     return code

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actions.fakes import FakeCache, ports_of
 from lsp.alone import alone
 from qwen_ls import contract
+from qwen_ls.lsp import decode
 from qwen_ls.lsp.session import Session
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def test_an_older_status_does_not_come_after_a_newer_one() -> None:
@@ -36,3 +40,12 @@ async def test_an_older_status_does_not_come_after_a_newer_one() -> None:
     first.set()
     await asyncio.wait(publishing)
     assert [told["message"] for told in listener.params("qwen/didChangeStatus")] == ["0", "1"]
+
+
+async def test_what_decodes_a_message_is_made_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once all is loaded, the first message is decoded without any code being generated for it."""
+    monkeypatch.setattr(decode, "CONVERTER", decode.make_converter())
+    session, _ = alone(ports_of(), Session)
+    await session.loaded()
+    monkeypatch.delattr(decode, "make_dict_structure_fn")
+    assert decode.decode({"text": "hi"}, contract.ChatSendParams).text == "hi"

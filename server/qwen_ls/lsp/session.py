@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 from lsprotocol import types
 
+from qwen_ls import contract
+from qwen_ls.lsp.decode import decode
 from qwen_ls.lsp.folders import Folders
 from qwen_ls.lsp.languages import Diagnostics
 from qwen_ls.lsp.texts import RealTexts, Texts
@@ -17,7 +19,6 @@ from qwen_ls.lsp.texts import RealTexts, Texts
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from qwen_ls import contract
     from qwen_ls.actions.ports import Place, Ports
     from qwen_ls.actions.resolve import Standing
     from qwen_ls.adapters.handover import Handover
@@ -103,6 +104,7 @@ class Session:
             gc.enable()
         from qwen_ls.lsp import documents, kinds, verbs  # noqa: F401, PLC0415 - here, and nowhere sooner
 
+        decode({}, contract.ChatSendParams)  # what reads a message is made when it reads its first
         self.is_loaded = True
 
     def _build(self) -> None:

@@ -68,7 +68,13 @@ $(PEERS)/.stamp: $(VENV)/.node
 	-PATH="$(abspath $(VENV)/bin):$$PATH" npm install --silent --no-fund --no-audit --prefix $(PEERS) \
 	  @github/copilot-language-server@1.539.0 @qwen-code/qwen-code@0.24.4 && touch $@
 
-bench: $(VENV)/.demo+test $(PEERS)/.stamp ## measure speed and memory beside others; writes docs/reference/performance.md
+# What is measured, without the tests' packages.
+.bench/env/.stamp: pyproject.toml
+	@test -x .bench/env/bin/python || $(PYTHON) -m venv .bench/env
+	.bench/env/bin/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+bench: $(VENV)/.demo+test .bench/env/.stamp $(PEERS)/.stamp ## measure speed and memory beside others; writes docs/reference/performance.md
 	PYTHONPATH=tests $(SEALED) $(PY) -m bench $(ARGS)
 
 check: $(VENV)/.check+demo+test+e2e $(VENV)/stylua/.stamp $(EXTENSION)/node_modules/.stamp ## formatting, lint, types, import rule, generated files

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SERVE: tuple[list[str], ...] = ([], ["serve"], ["serve", "--stdio"], ["--stdio"])
 CLIENT = "--clientProcessId="  # vscode-languageclient adds it; `initialize` says the same
 DEMO = "demo"
+IMPORTING = 20_000  # objects between two looks for garbage: attrs leaves a class behind for each that it makes
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def is_serving(argv: list[str]) -> bool:
 
 def serve() -> None:
     """The language server over stdio."""
-    gc.disable()  # the session looks for the garbage of importing once, later, and turns gc on again
+    gc.set_threshold(IMPORTING)  # the server freezes what importing makes, and sets it back
     from qwen_ls.lsp.lean import load_wire  # noqa: PLC0415 - after gc is off
 
     load_wire()  # before anything else imports them

@@ -8,7 +8,6 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,6 +261,3 @@ def run(argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> tuple[
     if done.returncode:
         raise Stuck(f"{' '.join(map(str, argv))}: {done.stderr.decode(errors='replace')[-400:]}")
     return took, done.stdout
-
-
-PYTHON = Path(sys.executable)

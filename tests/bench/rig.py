@@ -26,7 +26,9 @@ PROGRAMS = HERE / "programs"
 TESTS = HERE.parent
 ROOT = TESTS.parent
 PEERS = ROOT / ".bench" / "peers" / "node_modules"
-QWEN_LS = Path(sys.executable).parent / "qwen-ls"
+# What a user has installed, and nothing else: httpx loads a terminal's packages where it finds them.
+BIN = ROOT / ".bench" / "env" / "bin"
+PYTHON, QWEN_LS = BIN / "python", BIN / "qwen-ls"
 KEY = "sk-bench-0123456789abcdef"
 CAPABILITIES: dict[str, Any] = converters.get_converter().unstructure(
     pytest_lsp.client_capabilities("visual-studio-code")
@@ -70,23 +72,23 @@ class Rig:
 
     def null_sink(self) -> Server:
         """The same, but no delta is told."""
-        return Server([sys.executable, PROGRAMS / "null_sink.py", "serve"], self._plain(), self.folder)
+        return Server([PYTHON, PROGRAMS / "null_sink.py", "serve"], self._plain(), self.folder)
 
     def stock(self, *arguments: str) -> Server:
         """A server on pygls as it comes."""
-        return Server([sys.executable, PROGRAMS / "stock.py", *arguments], self.env(), self.folder)
+        return Server([PYTHON, PROGRAMS / "stock.py", *arguments], self.env(), self.folder)
 
     def hand(self) -> Server:
         """The floor."""
-        return Server([sys.executable, PROGRAMS / "hand.py"], self.env(), self.folder)
+        return Server([PYTHON, PROGRAMS / "hand.py"], self.env(), self.folder)
 
     def direct(self) -> Child:
         """A resident httpx client."""
-        return Child([sys.executable, PROGRAMS / "direct.py"], self.env(), self.folder)
+        return Child([PYTHON, PROGRAMS / "direct.py"], self.env(), self.folder)
 
     def script(self, name: str) -> float:
         """Seconds that a whole process takes for one question."""
-        return self._said(run([sys.executable, PROGRAMS / name, "hi"], self.env(), self.workspace))
+        return self._said(run([PYTHON, PROGRAMS / name, "hi"], self.env(), self.workspace))
 
     def terminal(self) -> float:
         """The same of `qwen-ls chat`."""
@@ -144,7 +146,7 @@ def rigged(folder: Path) -> Iterator[Rig]:
     compileall.compile_dir(PROGRAMS, quiet=1)
     with ExitStack() as stack:
         env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-        provider = stack.enter_context(Child([sys.executable, PROGRAMS / "provider.py"], env, folder))
+        provider = stack.enter_context(Child([PYTHON, PROGRAMS / "provider.py"], env, folder))
         rig = Rig(folder, f"http://127.0.0.1:{int(provider.line())}/v1")
         rig.workspace.mkdir()
         lines = [f"OPENAI_BASE_URL={rig.base_url}", f"OPENAI_API_KEY={KEY}", "OPENAI_MODEL=bench"]

@@ -99,10 +99,11 @@ class HttpAdapter:
     _lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
 
     def warm(self) -> None:
-        """Import httpx and build the direct transport for TLS; for a worker thread."""
+        """Import httpx and build the direct transports; for a worker thread."""
         import anyio._backends._asyncio  # noqa: F401, PLC0415 - else the first request loads it
 
-        self._transport((None, True))
+        for is_tls in (True, False):
+            self._transport((None, is_tls))
 
     async def open(self, request: HttpRequest, timeouts: Timeouts) -> HttpExchange:
         """Send, and wait for the head of the answer. Raises Unreachable."""

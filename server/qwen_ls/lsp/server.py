@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import sys
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("qwen_ls")
 WATCHED = "**/.env"
+USUAL = (700, 10, 10)  # gc's own thresholds
 
 
 class Server(LanguageServer):
@@ -212,6 +214,8 @@ def run_server(compose: Callable[[Mapping[str, Any] | None], Ports], handover: H
     loop.set_exception_handler(quiet_loop)
     server = Server(stdio, compose, handover)
     add_features(server)
+    gc.freeze()
+    gc.set_threshold(*USUAL)
     try:
         loop.run_until_complete(stdio.run(server.protocol.receive, server.aclose))
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -98,10 +97,6 @@ class Session:
         self.handover.sweep()
 
     def _load(self) -> None:
-        if not gc.isenabled():  # since the process began; now nobody waits
-            gc.collect()
-            gc.freeze()
-            gc.enable()
         from qwen_ls.lsp import documents, kinds, verbs  # noqa: F401, PLC0415 - here, and nowhere sooner
 
         decode({}, contract.ChatSendParams)  # what reads a message is made when it reads its first

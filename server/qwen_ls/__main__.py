@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SERVE: tuple[list[str], ...] = ([], ["serve"], ["serve", "--stdio"], ["--stdio"])
 CLIENT = "--clientProcessId="  # vscode-languageclient adds it; `initialize` says the same
 DEMO = "demo"
-IMPORTING = 20_000  # objects between two looks for garbage: attrs leaves a class behind for each that it makes
+IMPORTING = 20_000  # objects between two looks for garbage: attrs leaves one class behind for each it makes
 
 
 def main() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+import threading
 import time
 from io import StringIO
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +21,7 @@ from qwen_ls.terminal.arguments import Options
 from qwen_ls.terminal.chat import end
 from qwen_ls.terminal.output import Output
 from qwen_ls.terminal.person import Person
+from qwen_ls.terminal.running import wait_for_line
 from qwen_ls.terminal.verbs import Run
 from terminal.shell import Shell, finish
 
@@ -102,3 +106,32 @@ def test_an_answer_that_ends_early_says_so(stop_reason: StopReason, word: str) -
     assert out.getvalue() == "Half a sent\n"
     assert (word in err.getvalue()) if word else err.getvalue() == ""
     assert err.getvalue().count("\n") == (1 if word else 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a terminal cannot be waited for")
+def test_a_signal_that_no_read_sees_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that another thread has taken would leave a read(2) of the main thread where it is."""
+    ours, theirs = os.openpty()
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    def take_one() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    soon, late = threading.Timer(0.1, take_one), threading.Timer(5, os.write, (ours, b"too late\n"))
+    try:
+        with os.fdopen(theirs, encoding="utf-8") as terminal:
+            monkeypatch.setattr(sys, "stdin", terminal)
+            soon.start()
+            late.start()
+            with pytest.raises(KeyboardInterrupt):
+                wait_for_line()
+            assert late.is_alive()
+    finally:
+        for timer in (soon, late):
+            timer.cancel()
+            timer.join()
+        signal.signal(signal.SIGUSR1, before)
+        os.close(ours)

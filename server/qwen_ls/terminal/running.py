@@ -7,6 +7,7 @@ import contextlib
 import gc
 import getpass
 import os
+import select
 import signal
 import sys
 import threading
@@ -63,6 +64,7 @@ class Stop:
     def read_line(self) -> str:
         """One line of standard input."""
         with self.interrupting():
+            wait_for_line()
             return sys.stdin.readline()
 
     def read_secret(self) -> str:
@@ -82,6 +84,24 @@ class Stop:
             if self.number is not None:  # it came while the question was being put
                 raise KeyboardInterrupt
             yield
+
+
+def wait_for_line() -> None:
+    """Wait until a terminal has a line to read.
+
+    A signal that comes between Python's last look for one and read(2) would not end the read; it ends this.
+    """
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)
+    try:
+        select.select([sys.stdin, reader], [], [])
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)
 
 
 def run_until_stopped(work: Coroutine[Any, Any, int], stop: Stop) -> int:

@@ -43,7 +43,7 @@ def is_serving(argv: list[str]) -> bool:
 def serve() -> None:
     """The language server over stdio."""
     gc.set_threshold(IMPORTING)  # the server freezes what importing makes, and sets it back
-    from qwen_ls.lsp.lean import load_wire  # noqa: PLC0415 - after gc is off
+    from qwen_ls.lsp.lean import load_wire  # noqa: PLC0415 - the other faces do not need it
 
     load_wire()  # before anything else imports them
     from qwen_ls.adapters.handover import Handover  # noqa: PLC0415

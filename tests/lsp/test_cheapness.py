@@ -39,7 +39,8 @@ MOST_HOPS = 2  # off the loop and back, for a chat whose files are as they were
 MOST_TURNS = 3  # of the loop, for a command that waits for nothing
 BURST = 5000  # tokens
 MOST_NOTIFICATIONS = 100  # of a burst, which is read in a few dozen pieces however long that takes
-MOST_COLLECTIONS = 30  # of young objects, by Python itself when it begins
+MOST_COLLECTIONS = 30  # of young objects, before a first command is answered
+USUAL_COLLECTIONS = 10  # at the least, while the rest is loaded
 DEEP = 31  # folders
 CHANGES, CHATS_LEFT, TURNS = 10_000, 400, 1_000
 ANSWER = b'data: {"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
@@ -86,7 +87,7 @@ async def provider(tmp_path: Path) -> AsyncIterator[Provider]:
 
 
 async def test_no_garbage_is_looked_for_while_importing(tmp_path: Path) -> None:
-    """Hardly a collection before a first command is answered; one of everything before the rest is loaded."""
+    """Hardly a collection before a first command is answered; the usual ones once the rest is loaded."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text("import gc\ngc.set_debug(gc.DEBUG_STATS)\n", encoding="utf-8")
@@ -101,8 +102,8 @@ async def test_no_garbage_is_looked_for_while_importing(tmp_path: Path) -> None:
     before, loaded = collected.values()
     assert b"2" not in before
     assert len(before) <= MOST_COLLECTIONS
-    assert loaded.count(b"2") == 1
-    assert b"0" in loaded[loaded.index(b"2") :]  # it is on again
+    assert b"2" not in loaded  # what was there before is frozen
+    assert len(loaded) > len(before) + USUAL_COLLECTIONS
 
 
 async def test_the_first_chat_imports_nothing(tmp_path: Path, provider: Provider) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -67,7 +68,18 @@ def page(rows: Iterable[Row]) -> str:
     today = datetime.now(timezone.utc).date().isoformat()
     return f"""# Performance
 
-Written by `make bench` on {today}, on {platform.system()} with CPython {platform.python_version()}.
+Written by `make bench` on {today}, on {platform.system()} with CPython {platform.python_version()} and \
+{os.cpu_count()} cores.
+Each number is a ratio of medians, unless it names a unit: programs that take turns in one run.
+Runs differ by a tenth or so; on a busy machine by more.
+[How it is measured, and where the time goes](../explanation/performance.md).
 
 {table(rows)}
+
+- "At most" is what the project sets itself, "floor" the least there could be in the same run: \
+a server or a client by hand, without any library; the null sink or the loop of `stat` itself; \
+for 200 streams our own server with none.
+- A null sink is our own server, but nobody is told of its deltas.
+- Stock pygls is a server as its documentation has one, with httpx for the streams.
+- "Direct" is a client that does nothing but read the same streams.
 """

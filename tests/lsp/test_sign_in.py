@@ -147,10 +147,19 @@ async def test_an_editor_that_does_not_answer_is_waited_for_3_s(scene: Scene) ->
 
 async def asks_in_place_of_the_page(client: Client, show: Any) -> None:
     """A sign-in whose page is not opened, and which the user ends in the question that comes instead."""
+    joined = asyncio.Event()
+
+    async def cancel(params: Any) -> Any:
+        await joined.wait()  # or else whoever joins comes too late, and begins another
+        return params["actions"][-1]
+
     client.on(SHOW, show)
-    client.on(ASK, lambda params: params["actions"][-1])
+    client.on(ASK, cancel)
     begun = await client.command(LOGIN, method=QWEN)
-    assert (await failure_of(client)).kind == "login-cancelled"
+    joining = asyncio.ensure_future(failure_of(client))
+    await asyncio.sleep(0)  # its request is on the way before the answer is
+    joined.set()
+    assert (await joining).kind == "login-cancelled"
     question = asked(client, ASK)[-1]
     assert begun["verificationUriComplete"] in question["message"]
     assert begun["userCode"] in question["message"]

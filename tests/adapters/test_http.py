@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
@@ -120,9 +121,10 @@ async def test_silence(answer: bytes | None) -> None:
     hung_up = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer or b"")
-        await reader.read()
+        with contextlib.suppress(asyncio.IncompleteReadError):  # a busy machine may not have got to asking
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer or b"")
+            await reader.read()
         hung_up.set()
         writer.close()
 

@@ -568,6 +568,19 @@ async def test_progress_on_a_token_of_the_server(talk: Talk) -> None:
     assert end["turnId"] == result["turnId"]
 
 
+async def test_what_came_before_the_progress_is_told_with_it(talk: Talk) -> None:
+    """The server's own progress is made a while later; what it waits for is said nevertheless."""
+    await talk.send(unique("hello"))  # the first one loads what it needs, which takes longer than the while
+    created: list[str] = []
+    talk.client.on("window/workDoneProgress/create", lambda params: created.append(params["token"]))
+    await talk.provider.fault("chat", status=429, headers={"Retry-After": "1"}, times=1)
+    await talk.send(unique("hello"))
+    (token,) = created
+    await begin_and_end(talk, token)
+    reports = [v["message"] for v in talk.client.progress(token) if v["kind"] == "report"]
+    assert reports == ["rate-limited: trying again in 1 s"]
+
+
 async def test_progress_of_a_failure(talk: Talk) -> None:
     """A progress ends once after a failure as well, and says what it was."""
     await talk.provider.fault("chat", status=402)

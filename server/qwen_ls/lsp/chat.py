@@ -108,6 +108,7 @@ class Conversation:
     turn: Turn
     outlet: Outlet | None
     progress: Progress | None = None
+    _noted: str | None = None
     _is_thinking: bool = False
 
     def delta(self, delta: Delta) -> None:
@@ -119,7 +120,8 @@ class Conversation:
             self.note("Thinking")
 
     def note(self, text: str) -> None:
-        """What is going on meanwhile."""
+        """What is going on meanwhile; until there is a progress, the last of it is kept for that."""
+        self._noted = text
         if self.progress is not None:
             self.progress.report(text)
 
@@ -166,6 +168,8 @@ class Conversation:
         progress = await self.session.editor.progress(token, self.turn.stop)
         progress.begin("Qwen")
         self.progress = progress
+        if self._noted is not None:
+            progress.report(self._noted)
 
     async def _reply(self, slash: Slash) -> Turn:
         """Run a command instead of sending it; neither it nor its reply becomes part of the conversation."""

@@ -28,9 +28,12 @@ def main() -> None:
         demo(argv[1:])
     else:
         gc.disable()  # the terminal freezes what importing has made and turns gc on again, as the server does
-        from qwen_ls.terminal.app import run  # noqa: PLC0415 - the other faces do not need it
+        from qwen_ls.lean import compile_when_used  # noqa: PLC0415 - not for the demo
 
-        sys.exit(run(argv, compose))
+        with compile_when_used():
+            from qwen_ls.terminal.app import run  # noqa: PLC0415 - the other faces do not need it
+
+            sys.exit(run(argv, compose))
 
 
 def is_serving(argv: list[str]) -> bool:
@@ -43,7 +46,7 @@ def is_serving(argv: list[str]) -> bool:
 def serve() -> None:
     """The language server over stdio."""
     gc.set_threshold(IMPORTING)  # the server freezes what importing makes, and sets it back
-    from qwen_ls.lsp.lean import load_wire  # noqa: PLC0415 - the other faces do not need it
+    from qwen_ls.lean import load_wire  # noqa: PLC0415 - not for the demo
 
     load_wire()  # before anything else imports them
     from qwen_ls.adapters.handover import Handover  # noqa: PLC0415

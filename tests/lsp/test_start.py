@@ -49,7 +49,7 @@ OURS = {
     "qwen_ls.lsp.folders",
     "qwen_ls.lsp.frames",
     "qwen_ls.lsp.languages",
-    "qwen_ls.lsp.lean",
+    "qwen_ls.lean",
     "qwen_ls.lsp.rpc",
     "qwen_ls.lsp.server",
     "qwen_ls.lsp.session",

@@ -20,7 +20,6 @@ from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # missing in typeshed
 
 import attrs
-from typing_extensions import Self
 
 from qwen_ls import __version__
 from qwen_ls.core.errors import Cause
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     import httpx
+    from typing_extensions import Self
 
     from qwen_ls.core.settings import Settings, Timeouts
 

@@ -12,7 +12,6 @@ import re
 from typing import TYPE_CHECKING
 
 import attrs
-from dotenv.parser import parse_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,6 +68,8 @@ def fold(text: str) -> str:
 
 def parse_env(text: str) -> EnvFile:
     """Read bindings from `text`; a bad line is a problem, never an exception."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - where there is no file, nothing is to be parsed
+
     problems: list[LineProblem] = []
     lines = fold(text).removeprefix("\ufeff").split("\n")
     for number, line in enumerate(lines, 1):

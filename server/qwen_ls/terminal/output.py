@@ -10,12 +10,13 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 import attrs
-from typing_extensions import Self
 
 from qwen_ls.core.errors import Kind, Problem, one_line, strip_control
 from qwen_ls.terminal.arguments import PROGRAM
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from qwen_ls.core.chat import Delta
 
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"  # ECMA-48, section 8.3.117

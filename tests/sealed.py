@@ -7,6 +7,7 @@ namespaces the command still runs on a developer's machine, but not in CI.
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def raise_loopback() -> None:
 
 def main(command: list[str]) -> None:
     """Replace this process by the command, sealed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it, and so would children
     if os.environ.get("QWEN_LS_SEALED") == "inside":
         raise_loopback()
         os.environ["QWEN_LS_SEALED"] = "yes"

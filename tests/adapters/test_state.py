@@ -97,6 +97,14 @@ async def test_chosen_models_that_make_no_sense(path: Path, models: object) -> N
     assert stored_in(path.with_suffix(".bad")) == {"models": models}
 
 
+def test_a_file_that_cannot_be_read_is_not_replaced(path: Path) -> None:
+    """A choice is refused then, and nothing that was chosen before is lost."""
+    path.mkdir(parents=True)
+    with pytest.raises(OSError, match="not a regular file"):
+        asyncio.run(StateFile(path).choose(None, "api-key"))
+    assert path.is_dir()
+
+
 async def test_servers_that_write_at_once_lose_nothing(path: Path) -> None:
     """Each change is made on what is there then, under a lock; unknown fields of a later version stay."""
     write(path, {"version": 9, "future": {"x": 1}})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import re
 import secrets
@@ -227,3 +228,20 @@ def read_regular(path: Path, limit: int) -> bytes | None:
             return file.read(limit + 1)
     finally:
         os.close(descriptor)
+
+
+def read_object(path: Path, limit: int) -> dict[str, Any] | None:
+    """The JSON object in a file, empty where there is no file, None for anything else. Raises OSError."""
+    data = read_regular(path, limit)
+    if not data:
+        return {}
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def set_aside(path: Path) -> None:
+    """Keep a file that holds something else than it should as `NAME.bad`, for its owner. Raises OSError."""
+    path.replace(path.with_suffix(".bad"))

@@ -12,8 +12,9 @@ from qwen_ls.adapters.files import (
     file_lock,
     in_thread,
     make_private_folder,
-    read_regular,
+    read_object,
     replace_private,
+    set_aside,
     sweep,
 )
 
@@ -46,15 +47,17 @@ class PlainKeyFile:
     def _load(self) -> dict[str, Any]:
         sweep(self.path)
         try:
-            fields = json.loads(read_regular(self.path, MAX_BYTES) or b"{}")
-        except (OSError, ValueError, RecursionError):
+            return read_object(self.path, MAX_BYTES) or {}
+        except OSError:
             return {}
-        return fields if isinstance(fields, dict) else {}
 
     def _change(self, name: str, value: str | None) -> None:
         make_private_folder(self.path.parent)
         with file_lock(self.path.with_suffix(".lock"), timeout=LOCK_WAIT):
-            fields = self._load()
+            fields = read_object(self.path, MAX_BYTES)  # what cannot be read is not replaced
+            if fields is None:
+                set_aside(self.path)
+                fields = {}
             fields.pop(name, None)
             if value is not None:
                 fields[name] = value

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import attrs
 
@@ -18,8 +18,9 @@ from qwen_ls.adapters.files import (
     glance,
     in_thread,
     make_private_folder,
-    read_regular,
+    read_object,
     replace_private,
+    set_aside,
     sweep,
 )
 from qwen_ls.core.origin import ConsentKey, Decision
@@ -118,10 +119,10 @@ class StateFile:
     async def drop_key(self, name: str) -> None:
         """Take a key out of the index. Raises OSError."""
         if name in await self.keys():
-            await in_thread(partial(self._change, lambda state: state["keys"].pop(name, None)))
+            await in_thread(partial(self._change, lambda state: state.get("keys", {}).pop(name, None)))
 
     def _load(self) -> dict[str, Any]:
-        """The file's object; a file that is none of ours counts as empty and is kept until it is replaced."""
+        """The file's object; one that cannot be read, or is none of ours, counts as empty."""
         if self._cache is None:
             sweep(self.path)
         try:
@@ -129,27 +130,26 @@ class StateFile:
             signature = (status.st_ino, status.st_size, status.st_mtime_ns)
             if self._cache is not None and self._cache[0] == signature:
                 return self._cache[1]
-            data = read_regular(self.path, MAX_BYTES)
-            state = json.loads(data or b"{}")
-        except (OSError, ValueError, RecursionError):
+            found = read_object(self.path, MAX_BYTES)
+        except OSError:
             return {}
-        state = state if is_state(state) else {}
+        state = found if is_state(found) else {}
         self._cache = signature, state
         return state
 
     def _change(self, change: Callable[[dict[str, Any]], None]) -> None:
         make_private_folder(self.path.parent)
         with file_lock(self.path.with_suffix(".lock"), timeout=LOCK_WAIT):
-            self._cache = None
-            state = json.loads(json.dumps(self._load()))
-            if not state and self.path.exists():
-                self.path.replace(self.path.with_suffix(".bad"))  # unreadable: kept for its owner
+            state = read_object(self.path, MAX_BYTES)  # what cannot be read is not replaced
+            if not is_state(state):
+                set_aside(self.path)
+                state = {}
             change(state)
             state["version"] = 1
             replace_private(self.path, json.dumps(state, indent=2, sort_keys=True).encode() + b"\n")
 
 
-def is_state(found: Any) -> bool:
+def is_state(found: Any) -> TypeGuard[dict[str, Any]]:
     """Whether JSON has the shape that this module writes; fields of a later version may stand beside it."""
     if not isinstance(found, dict) or not isinstance(found.get("decisions", []), list):
         return False

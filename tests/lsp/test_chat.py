@@ -283,11 +283,15 @@ async def test_messages_held_by_the_client(talk: Talk) -> None:
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"text": "a", "messages": [{"role": "user", "content": "b"}]}],
-    ids=["neither", "both"],
+    [
+        {},
+        {"text": "a", "messages": [{"role": "user", "content": "b"}]},
+        {"text": "a", "document": "file:///chat.qwen.md"},
+    ],
+    ids=["none", "text and messages", "text and document"],
 )
 async def test_text_or_messages(talk: Talk, params: dict[str, Any]) -> None:
-    """A message is sent by exactly one of `text` and `messages`."""
+    """A message is sent by exactly one of `text`, `messages` and `document`."""
     with pytest.raises(RpcError) as refused:
         await talk.client.request(TWIN, params)
     assert (refused.value.code, refused.value.data["problems"][0]["path"]) == (INVALID_PARAMS, "$.text")

@@ -15,7 +15,6 @@ from qwen_ls.core.chat import Delta, Message, Role, StopReason
 from qwen_ls.core.context import Diagnostic, Given, Selection, Severity
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.slash import CLEAR, last_command, without_commands
-from qwen_ls.lsp.decode import invalid
 from qwen_ls.lsp.folders import path_of
 from qwen_ls.lsp.rpc import mistake
 from qwen_ls.lsp.slash import run as run_slash
@@ -238,8 +237,6 @@ def diagnostic_of(found: contract.ChatDiagnostic) -> Diagnostic:
 
 async def send(session: Session, params: contract.ChatSendParams, *, twin: bool) -> contract.ChatResult:
     """Send a message. A request twin, and a command with `wait`, answer with the end; else the beginning."""
-    if (params.text is None) == (params.messages is None):
-        raise invalid([("$.text", "expected either text or messages")])
     world, place = await session.world(), await session.place(params.uri)
     messages = (
         None if params.messages is None else [Message(Role(m.role), m.content) for m in params.messages]

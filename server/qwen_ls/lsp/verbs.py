@@ -18,6 +18,7 @@ from qwen_ls.actions.switch import switch
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp import chat, chat_language, documents, env_commands, keys, models
+from qwen_ls.lsp.decode import invalid
 from qwen_ls.lsp.editor import ANSWER_WITHIN, within
 from qwen_ls.lsp.methods import LABELS, pick
 
@@ -219,6 +220,8 @@ async def auth_cancel(session: Session, params: contract.LoginCancelParams, _: b
 
 async def chat_send(session: Session, params: contract.ChatSendParams, twin: bool) -> contract.ChatResult:  # noqa: FBT001
     """Send a message, or a document's last one."""
+    if [params.text, params.messages, params.document].count(None) != 2:  # noqa: PLR2004 - one is given
+        raise invalid([("$.text", "expected one of text, messages and document")])
     send = chat.send if params.document is None else documents.send
     return await send(session, params, twin=twin)
 

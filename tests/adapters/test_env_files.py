@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -252,3 +253,30 @@ async def test_a_disk_that_does_not_answer(ws: Path, monkeypatch: pytest.MonkeyP
     assert home.bindings == {}
     monkeypatch.setattr(files, "DEADLINE", 5)
     assert model_of((await system.find(str(ws), ()))[0]) == "near"
+
+
+async def test_a_silent_disk_is_not_asked_again(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it has answered: it holds one thread, however often it is needed, and no other folder waits."""
+    put(ws / ".env", "near")
+    put(ws.parent / "other" / ".env", "other")
+    answers, asked = threading.Event(), []
+    lstat = os.lstat
+
+    def hang(path: str) -> os.stat_result:
+        if str(ws) in str(path) and not answers.is_set():
+            asked.append(path)
+            assert answers.wait(20)
+        return lstat(path)
+
+    for module in (files, env_files):
+        monkeypatch.setattr(module, "DEADLINE", 0.2)
+    monkeypatch.setattr(os, "lstat", hang)
+    system = EnvFileSystem(None, None, uid=None)
+    for _ in range(40):
+        assert (await system.find(str(ws), ()))[0].unreadable is not None
+    assert model_of((await system.find(str(ws.parent / "other"), ()))[0]) == "other"
+    assert len(asked) == 1
+    answers.set()
+    end = time.monotonic() + 10
+    while model_of((await system.find(str(ws), ()))[0]) != "near":
+        assert time.monotonic() < end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from errno import ENOENT
 from functools import partial
 from pathlib import Path
@@ -113,11 +114,17 @@ class EnvFileSystem:
         factory=dict, repr=False
     )
 
+    _asked: dict[str | None, float] = attrs.field(factory=dict, repr=False)  # and not answered, since when
+
     async def find(self, folder: str | None, excluded: Sequence[str]) -> Chains:
         """The chain from `folder` (None: the home files) upward, and that of the home files alone.
 
-        A disk that does not answer within 2 s counts as one with no files, and is a problem.
+        A disk that does not answer within 2 s counts as one with no files, and is a problem. It is not asked
+        again before it has answered, so that it holds one thread and not all.
         """
+        now = time.monotonic()
+        if now - self._asked.setdefault(folder, now) >= DEADLINE:
+            return hung(folder), hung(None)
         try:
             return await glance(partial(self.search, folder, tuple(excluded)))
         except TimeoutError:
@@ -138,6 +145,12 @@ class EnvFileSystem:
 
     def search(self, folder: str | None, excluded: tuple[str, ...]) -> Chains:
         """The same, in this thread. As long as the disk says the same, so does this."""
+        try:
+            return self._search_if_changed(folder, excluded)
+        finally:
+            self._asked.pop(folder, None)
+
+    def _search_if_changed(self, folder: str | None, excluded: tuple[str, ...]) -> Chains:
         known = self._known.get((folder, excluded))
         if known is not None and known[0].still_hold():
             return known[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qwen_ls.adapters import env_files, files
+from qwen_ls.adapters import env_files
 from qwen_ls.adapters.env_files import EnvFileSystem
 
 if TYPE_CHECKING:
@@ -233,6 +234,35 @@ def test_a_file_is_read_again_only_when_it_has_changed(ws: Path, monkeypatch: py
     assert [model(), len(reads)] == ["six", 4]
 
 
+def test_a_failure_that_passes_is_not_remembered(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many open files just now says nothing about the next request."""
+    put(ws / ".env", "near")
+    system = EnvFileSystem(None, None, uid=None)
+
+    def fail(path: Path, _: int) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(env_files, "read_regular", fail)
+        unreadable = system.search(str(ws), ())[0].unreadable
+    assert unreadable is not None
+    assert "open files" in unreadable.text
+    assert model_of(system.search(str(ws), ())[0]) == "near"
+
+
+def test_a_link_that_goes_takes_the_users_word_along(ws: Path, tmp_path: Path) -> None:
+    """A file is the user's as long as the home's link leads to it, not as long as it stays the same."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".env").symlink_to(put(ws / ".env", "near"))
+    system = EnvFileSystem(home, None, uid=None)
+    assert system.search(str(ws), ())[0].tier.is_user
+    (home / ".env").unlink()
+    assert not system.search(str(ws), ())[0].tier.is_user
+    (home / ".env").symlink_to(ws / ".env")
+    assert system.search(str(ws), ())[0].tier.is_user
+
+
 async def test_a_disk_that_does_not_answer(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the deadline the search is over: a problem in place of an answer, and nobody waits any longer."""
     put(ws / ".env", "near")
@@ -243,7 +273,7 @@ async def test_a_disk_that_does_not_answer(ws: Path, monkeypatch: pytest.MonkeyP
         assert answers.wait(10)
         return lstat(path)
 
-    monkeypatch.setattr(files, "DEADLINE", 0.05)
+    monkeypatch.setattr(env_files, "DEADLINE", 0.05)
     monkeypatch.setattr(os, "lstat", hang)
     system = EnvFileSystem(None, None, uid=None)
     chain, home = await system.find(str(ws), ())
@@ -251,7 +281,7 @@ async def test_a_disk_that_does_not_answer(ws: Path, monkeypatch: pytest.MonkeyP
     assert chain.unreadable is not None
     assert "did not answer" in chain.unreadable.text
     assert home.bindings == {}
-    monkeypatch.setattr(files, "DEADLINE", 5)
+    monkeypatch.setattr(env_files, "DEADLINE", 5)
     assert model_of((await system.find(str(ws), ()))[0]) == "near"
 
 
@@ -268,8 +298,7 @@ async def test_a_silent_disk_is_not_asked_again(ws: Path, monkeypatch: pytest.Mo
             assert answers.wait(20)
         return lstat(path)
 
-    for module in (files, env_files):
-        monkeypatch.setattr(module, "DEADLINE", 0.2)
+    monkeypatch.setattr(env_files, "DEADLINE", 0.2)
     monkeypatch.setattr(os, "lstat", hang)
     system = EnvFileSystem(None, None, uid=None)
     for _ in range(40):

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 import pytest
 
-from qwen_ls.adapters import files
 from qwen_ls.adapters.files import glance, make_private_folder, read_regular, replace_private
 
 
@@ -143,20 +142,29 @@ async def test_looks_that_begin_together_share_a_thread() -> None:
     assert threads[0] != threading.current_thread().name
 
 
-async def test_a_look_that_hangs_holds_up_only_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was found before it is told by the deadline; it and the rest are late, and later looks go on."""
-    monkeypatch.setattr(files, "DEADLINE", 0.05)
+async def test_a_look_that_hangs_holds_up_only_what_comes_after() -> None:
+    """What was found before it is told by its deadline; it and the rest are late, and later looks go on."""
     answers = threading.Event()
     found = await asyncio.gather(
         glance(lambda: "before"),
-        glance(lambda: answers.wait(10)),
-        glance(lambda: "after"),
+        glance(lambda: answers.wait(10), 0.05),
+        glance(lambda: "after", 0.05),
         return_exceptions=True,
     )
     assert found[0] == "before"
     assert [type(late) for late in found[1:]] == [TimeoutError] * 2
     assert await glance(lambda: "another") == "another"
     answers.set()
+
+
+async def test_each_look_has_a_deadline_of_its_own() -> None:
+    """One that may take longer gets its answer although another beside it was late."""
+    answers = threading.Event()
+    patient = glance(lambda: answers.wait(10) and "patient", 10)
+    with pytest.raises(TimeoutError, match="did not answer within 0 s"):
+        await glance(lambda: "late", 0.05)
+    answers.set()
+    assert await patient == "patient"
 
 
 async def test_a_look_that_nobody_waits_for_any_more() -> None:

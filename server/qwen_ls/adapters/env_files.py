@@ -9,7 +9,7 @@ import time
 from errno import ENOENT
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 Signature = tuple[int, ...]
+Call: TypeAlias = "Callable[[str], os.stat_result]"
 Chains = tuple[EnvChain, EnvChain]  # from the folder upward, and the home files alone
 Wanted = tuple[str | None, tuple[str, ...]]  # the folder, and the names that are excluded
 MOST_KNOWN = 64  # folders whose last search is kept
@@ -57,17 +58,18 @@ def of_folder(status: os.stat_result) -> Signature:
 class Said:
     """What the disk said to one call: the signature of what is there, None for nothing."""
 
-    call: Callable[[str], os.stat_result]
+    call: Call
     path: str
     of: Callable[[os.stat_result], Signature]
     signature: Signature | None
 
 
-@attrs.frozen
+@attrs.define
 class Looks:
     """All that the disk said during a search, so that it can be asked again whether it still says so."""
 
-    said: list[Said] = attrs.field(factory=list)
+    said: dict[tuple[Call, str], Said] = attrs.field(factory=dict)
+    is_passing: bool = False  # whether something failed that may succeed the next time
 
     def lstat(self, path: str, of: Callable[[os.stat_result], Signature] = of_file) -> os.stat_result:
         """As `os.lstat`. Raises OSError."""
@@ -77,20 +79,18 @@ class Looks:
         """As `os.stat`. Raises OSError."""
         return self._ask(os.stat, path, of)
 
-    def _ask(
-        self, call: Callable[[str], os.stat_result], path: str, of: Callable[[os.stat_result], Signature]
-    ) -> os.stat_result:
+    def _ask(self, call: Call, path: str, of: Callable[[os.stat_result], Signature]) -> os.stat_result:
         try:
             status = call(path)
         except OSError:
-            self.said.append(Said(call, path, of, None))
+            self.said[call, path] = Said(call, path, of, None)
             raise
-        self.said.append(Said(call, path, of, of(status)))
+        self.said[call, path] = Said(call, path, of, of(status))
         return status
 
     def still_hold(self) -> bool:
         """Whether the disk says the same as then; costs little more than the calls themselves."""
-        for said in self.said:
+        for said in self.said.values():
             try:
                 status = said.call(said.path)
             except OSError:  # noqa: PERF203 - that is the question
@@ -110,9 +110,7 @@ class EnvFileSystem:
     qwen_home: Path | None
     uid: int | None = attrs.field(factory=getattr(os, "getuid", lambda: None))
     _seen: dict[str, tuple[Signature, Look]] = attrs.field(factory=dict, repr=False)
-    _known: dict[tuple[str | None, tuple[str, ...]], tuple[Looks, Chains]] = attrs.field(
-        factory=dict, repr=False
-    )
+    _known: dict[Wanted, tuple[Looks, Chains]] = attrs.field(factory=dict, repr=False)
 
     _asked: dict[str | None, float] = attrs.field(factory=dict, repr=False)  # and not answered, since when
 
@@ -126,7 +124,7 @@ class EnvFileSystem:
         if now - self._asked.setdefault(folder, now) >= DEADLINE:
             return hung(folder), hung(None)
         try:
-            return await glance(partial(self.search, folder, tuple(excluded)))
+            return await glance(partial(self.search, folder, tuple(excluded)), DEADLINE)
         except TimeoutError:
             return hung(folder), hung(None)
 
@@ -158,12 +156,16 @@ class EnvFileSystem:
         chains = self._search(folder, excluded, looks)
         while len(self._known) >= MOST_KNOWN:
             self._known.pop(next(iter(self._known)), None)
-        self._known[folder, excluded] = looks, chains
+        if not looks.is_passing:
+            self._known[folder, excluded] = looks, chains
         return chains
 
     def _search(self, folder: str | None, excluded: tuple[str, ...], looks: Looks) -> Chains:
         root = Path(os.path.realpath(folder)) if folder is not None else None
         homes = home_candidates(self.home, self.qwen_home)
+        for candidate in homes:  # where one is a link, what it leads to is the user's word
+            with contextlib.suppress(OSError):
+                looks.lstat(str(candidate.path))
         home_paths = {os.path.realpath(c.path) for c in homes}
         owners = self._owners(folder, looks)
 
@@ -204,10 +206,12 @@ class EnvFileSystem:
         signature = of_file(target)
         seen = self._seen.get(path)
         if seen is None or seen[0] != signature:
-            found = read(Path(path), target)
-            seen = signature, attrs.evolve(found, is_home=os.path.realpath(path) in home_paths)
-            self._seen[path] = seen
-        return seen[1]
+            try:
+                seen = self._seen[path] = signature, read(Path(path), target)
+            except OSError as error:  # too many open files, say
+                looks.is_passing = True
+                return Look(Presence.UNREADABLE, reason=error.strerror or "it cannot be read")
+        return attrs.evolve(seen[1], is_home=os.path.realpath(path) in home_paths)
 
 
 def foreign_owner(
@@ -225,14 +229,11 @@ def foreign_owner(
 
 
 def read(path: Path, status: os.stat_result) -> Look:
-    """Read and parse a file that is there; what cannot be read is UNREADABLE with its reason."""
+    """Read and parse a file that is there; what is of no use is UNREADABLE, with a reason. Raises OSError."""
     if not stat.S_ISREG(status.st_mode):
         what = "a directory" if stat.S_ISDIR(status.st_mode) else "a FIFO, socket or device"
         return Look(Presence.UNREADABLE, reason=f"it is {what}, not a regular file")
-    try:
-        data = read_regular(path, MAX_BYTES)
-    except OSError as error:
-        return Look(Presence.UNREADABLE, reason=error.strerror or "it cannot be read")
+    data = read_regular(path, MAX_BYTES)
     if data is None:
         return ABSENT
     if len(data) > MAX_BYTES:

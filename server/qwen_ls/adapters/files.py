@@ -18,6 +18,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
+
 if sys.platform != "win32":
     import fcntl
 
@@ -32,6 +34,7 @@ PRIVATE_FOLDER = 0o700
 ABANDONED_AFTER = 60.0  # seconds, where there are no locks to tell
 ON_WINDOWS = sys.platform == "win32"
 DEADLINE = 2.0  # seconds; a mount may hang
+HOME_DEADLINE = 10.0  # seconds for what nothing goes on without: a disk may have to wake up first
 Result = TypeVar("Result")
 
 
@@ -40,39 +43,40 @@ async def in_thread(work: Callable[[], Result]) -> Result:
     return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
-def glance(work: Callable[[], Result]) -> asyncio.Future[Result]:
-    """Run a short look at files in a thread; those that begin in one turn of the loop share one.
+@attrs.define(eq=False)
+class Looks:
+    """Looks at files that share a thread: what is to be done, for whom, and in how many seconds."""
 
-    A look begins with the call, whether it is awaited or not, and they run in that order. Raises
-    TimeoutError for one that has no answer by the deadline; it goes on in its thread.
-    """
-    loop = asyncio.get_running_loop()
-    looks = _begun.get(loop)
-    if looks is None:
-        looks = _begun[loop] = []
-        loop.call_soon(_look, loop)
-    future: asyncio.Future[Result] = loop.create_future()
-    looks.append((work, future))
-    return future
+    wanted: list[tuple[Callable[[], Any], asyncio.Future[Any], float]] = attrs.field(factory=list)
+    _outcomes: list[tuple[Any, Exception | None]] = attrs.field(factory=list)
 
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run them; from now on a look begins anew."""
+        del _begun[loop]
+        limits = {seconds for *_, seconds in self.wanted}
+        timers = [loop.call_later(seconds, self._tell, seconds) for seconds in limits]
 
-_begun: dict[asyncio.AbstractEventLoop, list[tuple[Callable[[], Any], asyncio.Future[Any]]]] = {}
+        def end(_: object) -> None:
+            for timer in timers:
+                timer.cancel()
+            self._tell(0)
 
+        loop.run_in_executor(None, self._run).add_done_callback(end)
 
-def _look(loop: asyncio.AbstractEventLoop) -> None:
-    looks = _begun.pop(loop)
-    outcomes: list[tuple[Any, Exception | None]] = []
+    def _run(self) -> None:
+        for work, *_ in self.wanted:
+            self._outcomes.append(_outcome(work))  # one by one: `_tell` may look before the last
 
-    def all_of_them() -> None:
-        for work, _ in looks:
-            outcomes.append(_outcome(work))  # one by one: `tell` may look before the last
-
-    def tell(_: object = None) -> None:
-        late.cancel()
-        missing = (None, no_answer(DEADLINE))
-        for number, (_, future) in enumerate(looks):
-            result, error = outcomes[number] if number < len(outcomes) else missing
+    def _tell(self, passed: float) -> None:
+        """Hand out what has come, and TimeoutError to whom that has taken too long."""
+        for number, (_, future, seconds) in enumerate(self.wanted):
             if future.done():  # told already, or whoever asked has been cancelled
+                continue
+            if number < len(self._outcomes):
+                result, error = self._outcomes[number]
+            elif passed >= seconds:
+                result, error = None, no_answer(seconds)
+            else:
                 continue
             if error is None:
                 future.set_result(result)
@@ -80,8 +84,24 @@ def _look(loop: asyncio.AbstractEventLoop) -> None:
                 future.set_exception(error)
                 future.exception()  # nobody need ask for it
 
-    late = loop.call_later(DEADLINE, tell)
-    loop.run_in_executor(None, all_of_them).add_done_callback(tell)
+
+_begun: dict[asyncio.AbstractEventLoop, Looks] = {}
+
+
+def glance(work: Callable[[], Result], seconds: float = HOME_DEADLINE) -> asyncio.Future[Result]:
+    """Run a short look at files in a thread; those that begin in one turn of the loop share one.
+
+    A look begins with the call, whether it is awaited or not, and they run in that order. Raises
+    TimeoutError for one that has no answer after so many seconds; it goes on in its thread.
+    """
+    loop = asyncio.get_running_loop()
+    looks = _begun.get(loop)
+    if looks is None:
+        looks = _begun[loop] = Looks()
+        loop.call_soon(looks.begin, loop)
+    future: asyncio.Future[Result] = loop.create_future()
+    looks.wanted.append((work, future, seconds))
+    return future
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:

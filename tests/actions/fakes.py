@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -134,6 +135,8 @@ class FakeCache:
     held: bool = False
     inside: int = 0
     overtaken: list[Token] = attrs.field(factory=list)
+
+    path: Path = Path("oauth_creds.json")
 
     async def read(self) -> CachedToken:
         """What is there."""

@@ -21,6 +21,7 @@ from qwen_ls.core.stored import FOLDER, USER, StoredKey, encode_value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qwen_ls.core.credentials import FoundKey
     from qwen_ls.core.ladder import Resolution
 
 FIRST, SECOND = Secret(canary("test_keys: first")), Secret(canary("test_keys: second"))
@@ -128,6 +129,11 @@ def entry(secret: Secret, *, provider: str | None = None, stored_at: float = STA
     return StoredKey(target, folder, provider or "custom", url, None, secret.fingerprint, stored_at)
 
 
+async def find(keys: Keys, folder: str | None) -> tuple[FoundKey | None, FoundKey | None]:
+    """What is found by the index as it is now."""
+    return await keys.find(folder, await keys.state.keys())
+
+
 async def keep(keys: Keys, secret: Secret, *, client: bool = False, **more: object) -> StoredKey:
     """Store a key; its entry as it stands now."""
     new = entry(secret, **more)  # type: ignore[arg-type] # as `entry` takes them
@@ -140,15 +146,41 @@ async def test_the_keyring_is_read_once_and_again_when_the_index_has_changed(ben
     ours, theirs = bench.process(), bench.process()
     stored = await keep(theirs, FIRST)
     for _ in range(3):
-        (found, _user) = await ours.find(HERE)
+        (found, _user) = await find(ours, HERE)
         assert found is not None
         assert found.secret == FIRST
     assert bench.ring.reads == [stored.name]
     await keep(theirs, SECOND, stored_at=START + 1)
-    (found, _user) = await ours.find(HERE)
+    (found, _user) = await find(ours, HERE)
     assert found is not None
     assert (found.secret, found.entry.fingerprint) == (SECOND, SECOND.fingerprint)
     assert bench.ring.reads == [stored.name] * 2
+
+
+async def test_a_keyring_that_is_stuck_over_one_key_holds_up_no_other(bench: Bench) -> None:
+    """Each entry is waited for by those who need it."""
+    mine, asked, go_on = await keep(bench.process(), FIRST), asyncio.Event(), asyncio.Event()
+    await keep(bench.process(), SECOND, provider="openai")
+
+    class Stuck(Store):
+        """Over the folder's key."""
+
+        async def read(self, name: str, patient: bool | None = None) -> str | None:  # noqa: FBT001
+            """One value."""
+            if name == mine.name:
+                asked.set()
+                await go_on.wait()
+            return await super().read(name, patient)
+
+    bench.ring = Stuck(bench.ring.values)
+    keys = bench.process()
+    stuck = asyncio.ensure_future(find(keys, HERE))
+    await asked.wait()
+    _, user = await asyncio.wait_for(find(keys, None), 5)
+    assert user is not None
+    assert user.secret == SECOND
+    go_on.set()
+    assert (await stuck)[0] is not None
 
 
 @pytest.mark.parametrize("problem", [None, LOCKED])
@@ -158,7 +190,7 @@ async def test_who_comes_while_the_keyring_is_read_does_not_ask_again(
     """As a first message does while the first status is looked up: all get what one has asked for."""
     stored, keys = await keep(bench.process(), FIRST), bench.process()
     bench.ring.problem = problem
-    found = await asyncio.gather(*(keys.find(HERE) for _ in range(3)))
+    found = await asyncio.gather(*(find(keys, HERE) for _ in range(3)))
     secrets = [of_folder.secret for of_folder, _user in found if of_folder is not None]
     assert secrets == [None if problem else FIRST] * 3
     assert bench.ring.reads == [stored.name]
@@ -168,7 +200,7 @@ async def test_what_nobody_asked_for_is_impatient(bench: Bench) -> None:
     """Storing and removing wait for an unlock prompt; reading for a request does not."""
     keys = bench.process()
     stored = await keep(keys, FIRST)
-    await keys.find(HERE)
+    await find(keys, HERE)
     await keys.remove(stored)
     assert bench.ring.patience == {("write", True), ("read", False), ("remove", True)}
 
@@ -178,20 +210,20 @@ async def test_a_locked_keyring_is_asked_again_only_after_a_while(bench: Bench) 
     keys, clock = bench.process(), bench.clock
     await keep(bench.process(), FIRST)
     bench.ring.problem = LOCKED
-    found, _ = await keys.find(HERE)
+    found, _ = await find(keys, HERE)
     assert found is not None
     assert (found.secret, "locked" in (found.problem or "")) == (None, True)
     bench.ring.problem = None
     clock.time += TRY_AGAIN_AFTER - 1
-    found, _ = await keys.find(HERE)
+    found, _ = await find(keys, HERE)
     assert found is not None
     assert (found.secret, len(bench.ring.reads)) == (None, 1)
     clock.time += 1
-    found, _ = await keys.find(HERE)
+    found, _ = await find(keys, HERE)
     assert found is not None
     assert (found.secret, len(bench.ring.reads)) == (FIRST, 2)
     clock.time += TRY_AGAIN_AFTER * 100
-    await keys.find(HERE)
+    await find(keys, HERE)
     assert len(bench.ring.reads) == 2
 
 
@@ -200,10 +232,10 @@ async def test_storing_anew_forgets_a_refusal(bench: Bench) -> None:
     keys = bench.process()
     await keep(bench.process(), FIRST)
     bench.ring.problem = LOCKED
-    await keys.find(HERE)
+    await find(keys, HERE)
     bench.ring.problem = None
     await keep(keys, SECOND)
-    found, _ = await keys.find(HERE)
+    found, _ = await find(keys, HERE)
     assert found is not None
     assert found.secret == SECOND
 
@@ -212,12 +244,12 @@ async def test_a_removed_key_is_gone_everywhere(bench: Bench) -> None:
     """From the keyring, the index, and the memory of every process."""
     keys, other = bench.process(), bench.process()
     stored = await keep(keys, FIRST)
-    await other.find(HERE)
-    await keys.find(HERE)
+    await find(other, HERE)
+    await find(keys, HERE)
     await keys.remove(stored)
     assert (bench.ring.values, bench.index.rows) == ({}, {})
     for process in (keys, other):
-        assert await process.find(HERE) == (None, None)
+        assert await find(process, HERE) == (None, None)
         assert await process.entries() == {}
 
 
@@ -243,11 +275,11 @@ async def test_without_a_keyring_it_lives_as_long_as_the_process(
     bench.ring.problem = LOCKED
     kept = await keys.store(entry(FIRST), FIRST, client_keeps=client)
     assert (kept.keeper, kept.why) == (keeper, LOCKED.message)
-    found, _ = await keys.find(HERE)
+    found, _ = await find(keys, HERE)
     assert found is not None
     assert (found.secret, found.entry.kept_in) == (FIRST, keeper)
     assert (bench.index.rows, bench.ring.values) == ({}, {})
-    assert await bench.process().find(HERE) == (None, None)
+    assert await find(bench.process(), HERE) == (None, None)
     await keys.remove(found.entry)
     assert await keys.entries() == {}
 
@@ -261,7 +293,7 @@ async def test_a_plain_file_only_where_it_is_allowed(bench: Bench) -> None:
     assert bench.file.values == {}
     stored = await keep(keys, SECOND)
     assert stored.kept_in == "file"
-    found, _ = await bench.process().find(HERE)
+    found, _ = await find(bench.process(), HERE)
     assert found is not None
     assert found.secret == SECOND
     await keys.remove(stored)
@@ -297,11 +329,11 @@ async def test_the_users_key_is_the_one_stored_last(bench: Bench) -> None:
     keys = bench.process()
     await keep(keys, FIRST, provider="openai", stored_at=START + 1)
     last = await keep(keys, SECOND, provider="dashscope", stored_at=START + 2)
-    _, found = await keys.find(HERE)
+    _, found = await find(keys, HERE)
     assert found is not None
     assert found.secret == SECOND
     await keys.remove(last)
-    _, found = await keys.find(None)
+    _, found = await find(keys, None)
     assert found is not None
     assert found.secret == FIRST
 
@@ -310,7 +342,7 @@ async def test_the_values_own_base_url_counts(bench: Bench) -> None:
     """Whoever changes the index moves no key to another host."""
     stored = await keep(bench.process(), FIRST)
     bench.index.rows[stored.name] = attrs.evolve(stored, base_url="http://127.0.0.1:2/theirs")
-    found, _ = await bench.process().find(HERE)
+    found, _ = await find(bench.process(), HERE)
     assert found is not None
     assert (found.entry.base_url, found.secret) == (stored.base_url, FIRST)
 
@@ -320,7 +352,7 @@ async def test_a_value_of_another_folder_is_refused(bench: Bench) -> None:
     stored = await keep(bench.process(), FIRST)
     elsewhere = attrs.evolve(stored, folder="/projects/elsewhere")
     bench.ring.values[stored.name] = encode_value(elsewhere, FIRST)
-    found, _ = await bench.process().find(HERE)
+    found, _ = await find(bench.process(), HERE)
     assert found is not None
     assert (found.secret, found.problem) == (None, "the keyring entry belongs to another folder")
 
@@ -329,7 +361,7 @@ async def test_a_key_that_its_keeper_has_lost(bench: Bench) -> None:
     """The index alone is no key, and the way out is named."""
     await keep(bench.process(), FIRST)
     bench.ring.values.clear()
-    found, _ = await bench.process().find(HERE)
+    found, _ = await find(bench.process(), HERE)
     assert found is not None
     assert (found.secret, found.problem) == (None, "its keeper no longer has it; set it again")
 
@@ -358,12 +390,12 @@ async def test_a_key_for_this_session_leaves_what_is_stored(bench: Bench) -> Non
     stored = await keep(keys, FIRST)
     bench.ring.problem = LOCKED
     assert (await keep(keys, SECOND, stored_at=START + 1)).kept_in == "session"
-    found, _ = await keys.find(HERE)
+    found, _ = await find(keys, HERE)
     assert found is not None
     assert (found.secret, len(await keys.entries())) == (SECOND, 1)
     bench.ring.problem = None
     assert bench.index.rows == {stored.name: stored}
-    found, _ = await bench.process().find(HERE)
+    found, _ = await find(bench.process(), HERE)
     assert found is not None
     assert found.secret == FIRST
 
@@ -372,7 +404,7 @@ async def test_the_clients_word_is_taken_back_at_start(bench: Bench) -> None:
     """A key that the client kept is in use again, in this process only."""
     keys = bench.process()
     keys.remember(entry(FIRST), FIRST)
-    found, _ = await keys.find(HERE)
+    found, _ = await find(keys, HERE)
     assert found is not None
     assert (found.secret, found.entry.kept_in) == (FIRST, "client")
     assert (bench.ring.reads, bench.index.rows) == ([], {})

@@ -15,6 +15,7 @@ from qwen_ls.core.intents import NoReply, Reply
 
 if TYPE_CHECKING:
     from qwen_ls.core.intents import PostForm
+    from qwen_ls.core.oauth.token import CachedToken
 
 
 def make(cache: FakeCache, http: FakeHttp, **more: Any) -> Tokens:
@@ -158,3 +159,23 @@ async def test_the_refresh_is_given_less_time_than_a_lock_lives() -> None:
 
     await make(FakeCache(token(expires_in=-1)), Timed([granted(2)])).fresh()
     assert seen == [8.0]
+
+
+@pytest.mark.parametrize("after", [0, 1])
+async def test_a_home_that_does_not_answer(after: int) -> None:
+    """It is named as what it is, also where the lock is held already: neither a lock nor a mistake."""
+
+    class Silent(FakeCache):
+        """A disk that answers so many times."""
+
+        async def read(self) -> CachedToken:
+            """As ever, until it is silent."""
+            nonlocal after
+            after -= 1
+            if after < 0:
+                raise TimeoutError(110, "the disk did not answer within 10 s")
+            return await super().read()
+
+    with pytest.raises(Problem, match="home folder could not be read: the disk did not answer") as silent:
+        await make(Silent(token(expires_in=-1)), FakeHttp()).fresh()
+    assert silent.value.retryable

@@ -232,6 +232,15 @@ async def test_usable_id(client: Client, id_: Any) -> None:
     assert (await reply_to(client, encode(message), id_))["result"]["conversationId"]
 
 
+@pytest.mark.parametrize("method", ["initialized", "textDocument/didSave", "exit"])
+async def test_a_notification_with_an_id(client: Client, method: str) -> None:
+    """Whoever waits for an answer gets one, and nothing is done: the server is still there."""
+    params = {"textDocument": {"uri": "file:///a"}} if method.startswith("textDocument") else {}
+    message = {"jsonrpc": "2.0", "id": 907, "method": method, "params": params}
+    assert (await reply_to(client, encode(message), 907))["error"]["code"] == INVALID_REQUEST
+    assert "conversationId" in await client.command("qwen.chat.new")
+
+
 async def test_id_in_use(talk: Talk, client: Client) -> None:
     """An id that is in use is refused under no id; the first request goes on. Then it is free again."""
     await talk.provider.fault("chat", stall=1, times=1)

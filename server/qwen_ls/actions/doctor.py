@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 async def doctor(ports: Ports, place: Place, door: Mapping[str, Any]) -> dict[str, Any]:
     """The facts, in the order in which they are read. `door` is what the face knows: versions, client."""
-    standing = await stand(ports, place)
+    try:
+        standing = await stand(ports, place)
+    except Problem as problem:  # which is when a report is wanted most
+        return {**door, "folder": place.folder, "problem": problem.message, **await around(ports)}
     resolution, chain = standing.resolution, standing.facts.environment.chain
     credential = resolution.credential
     return {
@@ -38,6 +41,13 @@ async def doctor(ports: Ports, place: Place, door: Mapping[str, Any]) -> dict[st
         ".env problems": [f"{p.file}:{p.line}: {p.text}" for p in chain.problems],
         "Qwen sign-in": standing.facts.cached.problem
         or ("cached" if standing.facts.cached.token else f"none at {standing.facts.cached.path}"),
+        **await around(ports),
+    }
+
+
+async def around(ports: Ports) -> dict[str, Any]:
+    """What does not depend on where one stands."""
+    return {
         "sign-in servers": [f"{method}: {s.issuer.base_url}" for method, s in ports.sign_ins.items()],
         "keyring": await ports.keyring.backend(),
         "settings problems": list(ports.settings.problems),

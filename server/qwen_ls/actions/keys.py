@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from qwen_ls.actions.provider import Signed, check
-from qwen_ls.actions.resolve import stand, state_unwritable
+from qwen_ls.actions.resolve import from_home, stand, state_unwritable
 from qwen_ls.core.credentials import FoundKey, credential_of_stored
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.origin import parse_base_url
@@ -64,23 +64,20 @@ class Keys:
     key_file: KeyFile | None = None
     _memory: dict[str, tuple[StoredKey, Secret]] = attrs.field(factory=dict, repr=False)
     _read: dict[str, tuple[float, float, FoundKey]] = attrs.field(factory=dict, repr=False)
-    _reading: asyncio.Lock = attrs.field(factory=asyncio.Lock, repr=False)
+    _reading: dict[str, asyncio.Lock] = attrs.field(factory=dict, repr=False)  # name -> one reader at a time
 
     async def entries(self) -> dict[str, StoredKey]:
         """Every stored key by name, without opening the keyring."""
-        return self._with_memory(await self.state.keys())
+        return self._with_memory(await from_home(self.state.keys()))
 
     def _with_memory(self, index: Mapping[str, StoredKey]) -> dict[str, StoredKey]:
         return {**index, **{name: entry for name, (entry, _) in self._memory.items()}}
 
     async def find(
-        self, folder: str | None, index: Mapping[str, StoredKey] | None = None
+        self, folder: str | None, index: Mapping[str, StoredKey]
     ) -> tuple[FoundKey | None, FoundKey | None]:
-        """The folder's key and the user's, the one stored last; with secrets, or why not.
-
-        `index` is the state's, where it has been read already.
-        """
-        entries = self._with_memory(await self.state.keys() if index is None else index)
+        """The folder's key of an index and the user's, stored last of all; with secrets, or why not."""
+        entries = self._with_memory(index)
         of_folder = entries.get(entry_name(FOLDER, folder, "")) if folder is not None else None
         of_user = max((e for e in entries.values() if e.target == USER), key=stored_at, default=None)
         return (
@@ -165,7 +162,8 @@ class Keys:
         """An entry with its secret, from memory where it has been read before."""
         if (known := self._known(entry)) is not None:
             return known
-        async with self._reading:  # whoever comes meanwhile waits for what comes of it
+        reading = self._reading.setdefault(entry.name, asyncio.Lock())
+        async with reading:  # whoever comes meanwhile waits for what comes of it
             if (known := self._known(entry)) is not None:
                 return known
             now = self.clock.now()

@@ -149,7 +149,7 @@ class Logins:
     async def _keep(self, token: Token, begun: Beginning) -> SignedIn:
         """Check the token with a request, write it, and make this the method in force."""
         method, server = begun.method, self._ports.sign_ins[begun.method]
-        source = Source(SourceKind.QWEN_OAUTH, file=(await server.cache.read()).path)
+        source = Source(SourceKind.QWEN_OAUTH, file=str(server.cache.path))
         credential = oauth_credential(method, token, source, server.issuer)
         checked = await check(self._ports, Signed(credential, await stand(self._ports, begun.place)))
         await whole(self._commit(token, begun))

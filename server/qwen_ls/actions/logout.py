@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qwen_ls.actions.keys import remove_key
-from qwen_ls.actions.resolve import stand
+from qwen_ls.actions.resolve import from_home, stand
 from qwen_ls.actions.switch import check_method, remember
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
@@ -68,5 +68,5 @@ async def forget(tokens: Tokens) -> bool:
 async def forget_choice(ports: Ports, place: Place, method: str, target: str | None) -> None:
     """Forget the choice of `method`, where it was chosen."""
     folder = None if target == "user" else place.folder
-    if await ports.state.choice(folder) == method:
+    if await from_home(ports.state.choice(folder)) == method:
         await remember(ports, place, None, target)

@@ -11,7 +11,7 @@ from qwen_ls.core.origin import WorkspaceTrust
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
-    from pathlib import PurePath
+    from pathlib import Path, PurePath
 
     from qwen_ls.actions.keys import Keys
     from qwen_ls.core.chat import Delta
@@ -211,6 +211,10 @@ class OpenTexts(Protocol):
 
 class OAuthCache(Protocol):
     """`oauth_creds.json`, shared with Qwen Code."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
 
     def read(self) -> Awaitable[CachedToken]:
         """What the file holds now."""

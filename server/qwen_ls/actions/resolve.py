@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -14,7 +14,11 @@ from qwen_ls.core.ladder import Resolution, resolve
 from qwen_ls.core.origin import Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from qwen_ls.actions.ports import Place, Ports
+
+Result = TypeVar("Result")
 
 
 @attrs.frozen
@@ -75,6 +79,14 @@ async def stand(ports: Ports, place: Place) -> Standing:
     return Standing(place, facts, resolve(facts), policy)
 
 
+async def from_home(reading: Awaitable[Result]) -> Result:
+    """What is read from the home folder. Raises Problem for one that does not answer."""
+    try:
+        return await reading
+    except OSError as error:
+        raise home_silent(error) from None
+
+
 def home_silent(error: OSError) -> Problem:
     """What every request needs from the home folder could not be read."""
     return Problem(
@@ -82,6 +94,7 @@ def home_silent(error: OSError) -> Problem:
         f"The home folder could not be read: {error.strerror}",
         where=str(error.filename or "~"),
         remedy="See whether the disk or share it lies on is there, and try again",
+        retryable=True,
     )
 
 

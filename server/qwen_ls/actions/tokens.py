@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from qwen_ls.actions.drive import drive
+from qwen_ls.actions.resolve import from_home
 from qwen_ls.core.credentials import QWEN_OAUTH, SWITCH, sign_in_again
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.intents import NoReply, Reply
@@ -63,7 +64,7 @@ class Tokens:
 
     async def read(self) -> CachedToken:
         """The cache, or the newer token that could not be written to it."""
-        cached = await self._cache.read()
+        cached = await from_home(self._cache.read())
         unsaved = self._unsaved
         if unsaved is None or unsaved.token is None:
             return cached
@@ -160,7 +161,7 @@ class Tokens:
         raise Problem(
             Kind.SIGNED_OUT,
             f"The {name_of(self._method)} has ended: the server refused to renew it ({code})",
-            where=(await self._cache.read()).path,
+            where=str(self._cache.path),
             remedy="Sign in again, or switch to another method",
             actions=[sign_in_again(self._method), SWITCH],
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.actions.resolve import stand, state_unwritable
+from qwen_ls.actions.resolve import from_home, stand, state_unwritable
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision, authorize, consent_key, parse_base_url
 
@@ -59,7 +59,7 @@ async def forget(ports: Ports, place: Place, file: str | None) -> int:
     """Forget the answers for a place's folder, or only those about `file`; how many there were."""
     found = [
         key
-        for key in await ports.state.decisions()
+        for key in await from_home(ports.state.decisions())
         if key.folder == (place.folder or "") and file in {None, key.file}
     ]
     try:
@@ -71,5 +71,5 @@ async def forget(ports: Ports, place: Place, file: str | None) -> int:
 
 async def answers(ports: Ports) -> list[tuple[ConsentKey, Decision]]:
     """Every remembered answer, by folder and file."""
-    found = await ports.state.decisions()
+    found = await from_home(ports.state.decisions())
     return sorted(found.items(), key=lambda item: (item[0].folder, item[0].file, item[0].base_url))

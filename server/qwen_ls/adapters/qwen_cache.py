@@ -80,7 +80,8 @@ class QwenCache:
         lock's folder takes no file, that lock is done without: signing in still works there.
         """
         deadline = time.monotonic() + WAIT_AT_MOST
-        ours = file_lock(self.state_folder / "oauth.lock", thread_local=False)
+        # Which loads the library.
+        ours = await in_thread(partial(file_lock, self.state_folder / "oauth.lock", thread_local=False))
         mine = str(uuid.uuid4())
         try:
             outer = await taken(partial(try_acquire, ours), deadline, unless)

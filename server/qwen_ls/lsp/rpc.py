@@ -216,6 +216,9 @@ class Protocol(LanguageServerProtocol):
                 bad = invalid([(path.replace("$.params", "$", 1), what) for path, what in found])
                 self._send_response(message["id"], error=to_reply_error(bad))
             return
+        if "id" in message and not hasattr(structured, "id"):
+            self._refuse(message["id"], INVALID_REQUEST, f"Invalid request: {message['method']} has no id")
+            return
         self.handle_message(structured)
 
     def handle_message(self, message: Any) -> None:
@@ -331,6 +334,8 @@ class Protocol(LanguageServerProtocol):
             frame = encode(data, self._serialize_message)
         except Exception as error:  # noqa: BLE001 - what cannot be encoded is lost; the connection is not
             self._server.report_server_error(error, JsonRpcInternalError)
+            if isinstance(data, dict) and "result" in data:  # but not the answer that somebody waits for
+                self._send_response(data["id"], error=to_reply_error(error))
             return
         if self.writer is not None:
             self.writer.write(frame)

@@ -215,11 +215,16 @@ class Session:
     async def _tell(self) -> None:
         world = await self.world()
         from qwen_ls.actions.resolve import stand  # noqa: PLC0415 - loaded by now
+        from qwen_ls.core.errors import Problem  # noqa: PLC0415 - as well
 
         folders: list[Folder | None] = [*await self.folders.open(self.folder_uris())]
         verbose = False
         for folder in folders or [None]:
-            standing = await stand(world.ports, self.place_of(folder))
+            try:
+                standing = await stand(world.ports, self.place_of(folder))
+            except Problem as problem:  # the other folders are told of all the same
+                log.debug("no status: %s", problem.kind.value)
+                continue
             env = standing.facts.environment
             verbose = verbose or bool(env.get("DEBUG") or env.get("DEBUG_MODE"))
             status = await self.status_of(standing)

@@ -32,7 +32,7 @@ async def send(run: Run) -> int:
     try:
         await chats.run(turn, run.person, Quiet(run.output) if run.options.as_json else run.output)
     except Problem as problem:
-        return run.fail(problem, whole(turn) if turn.text else None)
+        return run.fail(problem, whole(turn) if turn.text and run.options.as_json else None)
     except asyncio.CancelledError:
         turn.stop_reason = StopReason.CANCELLED
         end(run, turn)

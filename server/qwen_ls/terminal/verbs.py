@@ -1,6 +1,6 @@
 """Which coroutine does a command, and what all of them share: the command under way, and how it is printed.
 
-Each file of commands is imported for its own alone, and what goes on the wire for --json alone.
+Each file of commands is imported for its own alone.
 """
 
 from __future__ import annotations

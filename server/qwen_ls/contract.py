@@ -81,7 +81,8 @@ class LogoutParams:
     uri: str | None = None
     """See FolderParams."""
     target: Target | None = None
-    """Whose choice to forget along with it. None: the folder of `uri`, else the user."""
+    """Whose key to forget, and whose choice of the method along with it. None: of the stored keys the one
+    that signs requests here; the choice of the folder of `uri`, else the user's."""
 
 
 @attrs.frozen

@@ -406,6 +406,42 @@ async def test_the_folders_key_and_the_users(scene: Scene) -> None:
     assert await listed(client) == []
 
 
+async def test_logout_forgets_the_stored_key_in_force(scene: Scene) -> None:
+    """The folder's, then the user's, each with the choice of it; with a target that one and no other."""
+    scene.provider.configure(keys=[KEY, OTHER])
+    client = await scene.start(scene.folder())
+
+    async def log_in(key: str, target: str) -> None:
+        argument = {"method": "api-key", "keyFile": hand_over(client, key), "target": target, **own(scene)}
+        await client.command("qwen.auth.login", **argument)
+
+    await log_in(OTHER, "user")
+    await log_in(KEY, "workspaceFolder")
+    first = await client.command("qwen.auth.logout")
+    assert (first["removed"], first["status"]["chosenBy"]) == (True, "user")
+    assert "still in force: api-key, key stored for the user" in first["message"]
+    second = await client.command("qwen.auth.logout", method="api-key")
+    assert (second["removed"], second["status"]["signedIn"]) == (True, False)
+    assert second["message"] == "Forgot the key stored for the user (session); nothing is in force here"
+    assert second["status"]["chosenBy"] == "inferred"
+    assert await listed(client) == []
+    await log_in(OTHER, "user")
+    await log_in(KEY, "workspaceFolder")
+    await client.command("qwen.auth.logout", target="user")
+    assert [entry["target"] for entry in await listed(client)] == ["workspaceFolder"]
+
+
+async def test_logout_leaves_a_stored_key_that_does_not_sign(scene: Scene) -> None:
+    """The user's is not touched where the environment's comes first; that is said."""
+    scene.provider.configure(keys=[KEY, OTHER])
+    client = await scene.start(scene.folder("ws", scene.pair(OTHER)))
+    await set_key(client, KEY, target="user", **own(scene))
+    result = await client.command("qwen.auth.logout")
+    assert result["removed"] is False
+    assert "still in force: api-key, OPENAI_API_KEY at" in result["message"]
+    assert [entry["target"] for entry in await listed(client)] == ["user"]
+
+
 async def test_without_a_folder_a_key_is_the_users(scene: Scene) -> None:
     """And one for a folder cannot be stored."""
     scene.provider.configure(keys=[KEY])

@@ -75,7 +75,7 @@ export interface LogoutParams {
   method?: string;
   /** See FolderParams. */
   uri?: string;
-  /** Whose choice to forget along with it. `null`: the folder of `uri`, else the user. */
+  /** Whose key to forget, and whose choice of the method along with it. `null`: of the stored keys the one that signs requests here; the choice of the folder of `uri`, else the user's. */
   target?: "workspaceFolder" | "user";
 }
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from qwen_ls.actions.keys import remove_key
 from qwen_ls.actions.resolve import from_home, stand
 from qwen_ls.actions.switch import check_method, remember
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.ladder import resolve
 from qwen_ls.core.stored import FOLDER, USER
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ async def logout(
 ) -> tuple[bool, str]:
     """Forget `method`'s credential (None: the one in force) and the choice of it.
 
+    Of the stored keys it is `target`'s; without a target the one that signs at this place.
     Returns whether there was one, and a line that says what still applies. Raises Problem.
     """
     method = method or (await stand(ports, place)).resolution.method or QWEN_OAUTH
@@ -29,7 +33,9 @@ async def logout(
     removed = False
     said = ["There was no stored key to forget; the environment and .env files are yours to change"]
     if method == API_KEY:
-        entry = await remove_key(ports, place, as_target(target), None)
+        entry = await remove_key(ports, place, as_target(target) or await signing_target(ports, place), None)
+        if entry is not None and entry.target == USER:
+            await forget_choice(ports, place, method, USER)
         removed = entry is not None
         said = [f"Forgot the {entry}"] if entry is not None else said
     if method != API_KEY:
@@ -50,6 +56,16 @@ async def logout(
 def as_target(target: str | None) -> Target | None:
     """The word of the wire as the word of the core."""
     return {"user": USER, "workspaceFolder": FOLDER}.get(target or "")
+
+
+async def signing_target(ports: Ports, place: Place) -> Target | None:
+    """Whose stored key signs here by `api-key`, or would if it could be read; None: nobody's."""
+    facts = (await stand(ports, place)).facts
+    stored = [found.entry for found in (facts.folder_key, facts.user_key) if found is not None]
+    credential = resolve(attrs.evolve(facts, folder_choice=API_KEY)).credential
+    if credential is not None:
+        stored = [entry for entry in stored if str(entry) == credential.claim.source.file]
+    return stored[0].target if stored else None
 
 
 async def forget(tokens: Tokens) -> bool:

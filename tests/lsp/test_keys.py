@@ -14,7 +14,7 @@ import pytest
 
 from canary import canary
 from lsp.handing_over import KEEPS_SECRETS, folder_of, hand_over, listed, set_key
-from scene import chat
+from scene import QWEN, chat
 from sweep import files_below, sweep
 from wire import RpcError, uri
 
@@ -122,6 +122,17 @@ async def test_login_by_key_for_the_user(scene: Scene) -> None:
     assert (await client.command("qwen.auth.status", uri=uri(two)))["chosenBy"] == "user"
     await chat(client, uri=uri(two))
     assert bearers(scene)[-1] == KEY
+
+
+async def test_login_by_key_below_the_choice_of_the_folder(scene: Scene) -> None:
+    """The user's key is stored and chosen; that the folder's own choice stays in force is said."""
+    scene.provider.configure(keys=[KEY])
+    client = await scene.start(scene.folder())
+    await client.command("qwen.auth.switch", method=QWEN)
+    argument = {"method": "api-key", "keyFile": hand_over(client, KEY), "target": "user", **own(scene)}
+    result = await client.command("qwen.auth.login", **argument)
+    assert (result["done"], result["status"]["method"]) == (True, QWEN)
+    assert f"{QWEN} stays in force here (folder comes first)" in result["message"]
 
 
 async def test_login_by_key_without_a_file(scene: Scene) -> None:

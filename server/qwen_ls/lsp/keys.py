@@ -8,7 +8,7 @@ from qwen_ls import contract, payloads
 from qwen_ls.actions import trust
 from qwen_ls.actions.keys import NewKey, remove_key, restore_key, set_key
 from qwen_ls.actions.resolve import stand
-from qwen_ls.actions.switch import remember
+from qwen_ls.actions.switch import switch
 from qwen_ls.adapters.handover import HandoverRefused
 from qwen_ls.core.credentials import API_KEY
 from qwen_ls.core.errors import Action, Kind, Problem
@@ -48,11 +48,12 @@ async def login_by_key(session: Session, params: contract.LoginParams) -> contra
     world, place = await session.world(), await session.place(params.uri)
     client_keeps = session.editor.ours.secret_store
     stored = await set_key(world.ports, place, new_key(session, params), client_keeps=client_keeps)
-    await remember(world.ports, place, API_KEY, params.target)
+    chosen = await switch(world.ports, place, API_KEY, params.target)
     session.changed()
     status = await session.status(place)
+    message = stored.message if status.method == API_KEY else f"{stored.message}. {chosen}"
     return contract.LoginResult(
-        method=API_KEY, done=True, checked=stored.checked, message=stored.message, status=status
+        method=API_KEY, done=True, checked=stored.checked, message=message, status=status
     )
 
 

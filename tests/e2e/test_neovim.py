@@ -98,8 +98,8 @@ CHOOSING = """
 """
 
 
-async def store_key(nvim: Neovim, scene: Scene, target: str, key: str) -> None:
-    """`:Qwen keys set`, as a person does it: choices, a base URL, and the key, unseen."""
+async def store_key(nvim: Neovim, scene: Scene, target: str, key: str, by: str = "Qwen keys set") -> None:
+    """A command that takes a key, as a person does it: choices, a base URL, and the key, unseen."""
     choices = """
         local answers, url, model = ...
         local select = vim.ui.select
@@ -110,7 +110,7 @@ async def store_key(nvim: Neovim, scene: Scene, target: str, key: str) -> None:
         Typed = { url, model }
     """
     await nvim.lua(choices, [target, "Another base URL"], f"{scene.provider.base_url}/v1", "model-of-the-key")
-    asked = asyncio.create_task(nvim.command("Qwen keys set"))
+    asked = asyncio.create_task(nvim.command(by))
     await nvim.until_asked("API key: ")
     await nvim.type(f"{key}<CR>")
     await asked
@@ -135,6 +135,24 @@ async def test_a_key_goes_into_the_keyring(version: Version, scene: Scene) -> No
         places |= dict(files_below(scene.root))
         places |= dict(files_below(Path(session["XDG_RUNTIME_DIR"])))
         assert sweep(places, {key: "the key"}) == []
+
+
+@EVERY_VERSION
+@pytest.mark.parametrize(("target", "chosen_by"), [("Of this folder", "folder"), ("Mine", "user")])
+async def test_signing_in_by_key(version: Version, target: str, chosen_by: str, scene: Scene) -> None:
+    """`:Qwen login api-key` stores the key and chooses its method where it is stored."""
+    key = canary(f"signs in Neovim {version}, by {chosen_by}")
+    scene.provider.configure(keys=[key])
+    scene.write_cache()
+    async with running_neovim(version, scene, scene.folder(), more=CHOOSING) as nvim:
+        if chosen_by == "folder":
+            await nvim.command("Qwen switch qwen-oauth")
+        else:
+            await nvim.command("Qwen status")
+        await nvim.until(STATUS_HAS, "qwen-oauth")
+        await store_key(nvim, scene, target, key, "Qwen login api-key")
+        await nvim.until(STATUS_HAS, "model-of-the-key")
+        await nvim.until("return require('qwen_ls.client').status(0).chosenBy == ...", chosen_by)
 
 
 @EVERY_VERSION

@@ -166,11 +166,20 @@ local function login_with(bufnr, method)
   end, M.close)
 end
 
+--- Ask for a key; it is checked and stored, and `api-key` chosen where it is stored.
+---@param bufnr integer
+function M.login_by_key(bufnr)
+  M.set_key(bufnr, function(new, failed)
+    local params = vim.tbl_extend('error', new, { method = API_KEY, uri = client.uri(bufnr) })
+    client.request(bufnr, 'qwen/auth/login', params, say, failed)
+  end)
+end
+
 --- `:Qwen login [method]`
 ---@param call qwen_ls.Call
 function M.login(call)
   local method = call.words[1]
-  if method == API_KEY then return M.set_key(call.bufnr) end
+  if method == API_KEY then return M.login_by_key(call.bufnr) end
   if method then return login_with(call.bufnr, method) end
   client.command(call.bufnr, 'qwen.auth.methods', {}, function(result)
     vim.ui.select(result.methods, {
@@ -178,7 +187,7 @@ function M.login(call)
       format_item = function(each) return each.title .. (each.active and ' (now)' or '') end,
     }, function(chosen)
       if not chosen then return end
-      if chosen.method == API_KEY then return M.set_key(call.bufnr) end
+      if chosen.method == API_KEY then return M.login_by_key(call.bufnr) end
       login_with(call.bufnr, chosen.method)
     end)
   end)
@@ -221,11 +230,15 @@ end
 ---@field provider? string
 ---@field baseUrl? string
 ---@field model? string
+---@field keyFile? string The name of the file that it is handed over in.
+
+---@alias qwen_ls.SendKey fun(new: qwen_ls.NewKey, failed: fun())
 
 --- Ask for the key, with no echo, and hand it over.
 ---@param bufnr integer
 ---@param new qwen_ls.NewKey
-local function ask_key(bufnr, new)
+---@param send qwen_ls.SendKey
+local function ask_key(bufnr, new, send)
   client.ensure(bufnr, function(ready)
     local ours = vim.tbl_get(ready.server_capabilities, 'experimental', 'qwen') or {}
     if not ours.handover then
@@ -237,7 +250,7 @@ local function ask_key(bufnr, new)
     if key == '' then return client.say('No key was given') end
     local written, name, path = pcall(write_key, ours.handover, key)
     if not written then return client.say('The key could not be handed over: ' .. name, 'ERROR') end
-    client.command(bufnr, 'qwen.keys.set', vim.tbl_extend('error', new, { keyFile = name }), say, function()
+    send(vim.tbl_extend('error', new, { keyFile = name }), function()
       vim.uv.fs_unlink(path) -- the server has deleted it, unless it never came to that
     end)
   end)
@@ -281,7 +294,9 @@ end
 
 --- Ask for a new key's target, place and model; then for itself.
 ---@param bufnr integer
-function M.set_key(bufnr)
+---@param send? qwen_ls.SendKey Without it the key is stored, and nothing is chosen.
+function M.set_key(bufnr, send)
+  send = send or function(new, failed) client.command(bufnr, 'qwen.keys.set', new, say, failed) end
   local folder = require('qwen_ls.config').folder(bufnr)
   local targets = folder and { 'workspaceFolder', 'user' } or { 'user' }
   vim.ui.select(targets, {
@@ -295,7 +310,8 @@ function M.set_key(bufnr)
     ask_place(function(place)
       vim.ui.input({ prompt = "Model (empty: the provider's own): " }, function(model)
         if not model then return end
-        ask_key(bufnr, { target = target, provider = place.id, baseUrl = place.url, model = given(model) })
+        local new = { target = target, provider = place.id, baseUrl = place.url, model = given(model) }
+        ask_key(bufnr, new, send)
       end)
     end)
   end)

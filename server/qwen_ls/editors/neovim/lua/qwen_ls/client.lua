@@ -156,7 +156,7 @@ function M.fail(bufnr, err)
     end
     -- This command needs a key, which only a masked question of ours can bring.
     if action.command == 'qwen.auth.login' and action.argument.method == 'api-key' then
-      return require('qwen_ls.auth').set_key(bufnr)
+      return require('qwen_ls.auth').login_by_key(bufnr)
     end
     M.command(bufnr, action.command, action.argument, done)
   end)

@@ -22,6 +22,7 @@ from qwen_ls.core.origin import (
     Origin,
     Policy,
     WorkspaceTrust,
+    ask_again,
     authorize,
     parse_base_url,
     read_base_url,
@@ -448,6 +449,21 @@ def test_a_remembered_no() -> None:
     problem = refusal(claim(USER, OPENAI, EVIL, PROJECT), decided(Decision.DENY))
     assert "as you decided" in str(problem)
     assert "to be asked again" in problem.remedy
+    (again,) = problem.actions
+    assert (again.command, again.argument) == ("qwen.trust.forget", {"file": FILE})
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "argument"),
+    [
+        ("/a b", "/a b/.env", {"uri": "file:///a%20b", "file": "/a b/.env"}),
+        ("/x\udcff", "/x\udcff/.env", {"uri": "file:///x%FF"}),
+        ("", "OPENAI_BASE_URL", {"file": "OPENAI_BASE_URL"}),
+    ],
+)
+def test_the_button_that_forgets_an_answer(folder: str, file: str, argument: dict[str, str]) -> None:
+    """It names the folder, and the file where a message can carry its name."""
+    assert ask_again(ConsentKey(folder, file, "", "")).argument == argument
 
 
 def test_use_the_files_own_is_no_yes_to_sending_the_users() -> None:

@@ -292,6 +292,23 @@ async def test_forgetting_is_for_one_folder(scene: Scene, second: Provider) -> N
     await chat(client, uri=uri(folders[1]))
 
 
+async def test_a_refusal_offers_to_ask_again(scene: Scene, second: Provider) -> None:
+    """After a No the next step is a button: its command forgets this answer of this folder, and no other."""
+    folders = [scene.folder(name, url_of(second)) for name in ("one", "two")]
+    client = await scene.start(*folders, env={"OPENAI_API_KEY": KEY})
+    answer(client, NO)
+    await refused(client, uri=uri(folders[0]))
+    error = await refused(client, uri=uri(folders[1]))
+    (again,) = error.data["actions"]
+    assert again["title"] == "Ask again"
+    left = await client.command(again["command"], **again["argument"])
+    assert [row["folder"] for row in left["consents"]] == [str(folders[0])]
+    answer(client, SEND)
+    await chat(client, uri=uri(folders[1]))
+    assert len(questions(client)) == 3
+    assert bearers(second) == {KEY}
+
+
 async def test_there_must_be_something_to_decide(scene: Scene) -> None:
     """Signed out, and with a key that goes where its own source says, no answer is written."""
     client = await scene.start(scene.folder())

@@ -10,11 +10,12 @@ import functools
 import ipaddress
 import re
 from enum import Enum
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.core.errors import LONGEST_MESSAGE, Action, Kind, Problem, one_line
+from qwen_ls.core.errors import LONGEST_MESSAGE, Action, Kind, Problem, one_line, strip_control
 from qwen_ls.core.providers import CATALOGUE, LOCAL_SERVERS, QWEN_PORTAL
 
 if TYPE_CHECKING:
@@ -352,8 +353,17 @@ def require_consent(claim: Claim, base: BaseUrl, policy: Policy, *, mixed: bool)
             where=key.file,
             remedy="Change the base URL, or put the key and its base URL into the same place; "
             "to be asked again: qwen.trust.forget, in a terminal `qwen-ls trust forget`",
+            actions=[ask_again(key)],
         )
     named = f"{claim.base_url.source} names {base.origin} as base URL"
     whose = f"the key {shown} from {claim.source}" if mixed else f"that file's key {shown} and your messages"
     question = f"{named}. Send {whose} to {base.origin.host}?"
     raise ConsentNeeded(key, question, what, mixed=mixed, file_has_pair=mixed and claim.file_has_pair)
+
+
+def ask_again(key: ConsentKey) -> Action:
+    """The button that forgets an answer. A name of a file that no message can carry is left out."""
+    folder = PurePath(key.folder)
+    place = {"uri": folder.as_uri()} if folder.is_absolute() else {}
+    file = {"file": key.file} if strip_control(key.file) == key.file else {}
+    return Action("Ask again", "qwen.trust.forget", {**place, **file})

@@ -155,6 +155,40 @@ async def test_signing_in_by_key(version: Version, target: str, chosen_by: str, 
         await nvim.until("return require('qwen_ls.client').status(0).chosenBy == ...", chosen_by)
 
 
+ANSWERING = """
+    Answers, Asked = {}, {}
+    vim.ui.select = function(items, opts, done)
+        Asked[#Asked + 1] = opts.prompt
+        local answer = table.remove(Answers, 1)
+        for i, item in ipairs(answer and items or {}) do
+            if (opts.format_item or tostring)(item):find(answer, 1, true) then return done(item, i) end
+        end
+        done(nil)
+    end
+"""
+
+
+@EVERY_VERSION
+async def test_the_next_steps_of_a_refused_host(version: Version, scene: Scene) -> None:
+    """An explanation is shown in its window; after a No, "Ask again" forgets it, and the question is back."""
+    scene.provider.configure(keys=["k-of-the-user"], models=["a-model"])
+    folder = scene.folder("ws", f"OPENAI_BASE_URL={scene.provider.base_url}/v1\n")
+    scene.env["OPENAI_API_KEY"] = "k-of-the-user"
+    async with running_neovim(version, scene, folder, more=ANSWERING) as nvim:
+        await nvim.lua("Answers = {'Dismissed', 'Explain'}")
+        await nvim.command("Qwen model")
+        await nvim.until("return vim.wo.winbar == 'Why this credential'")
+        assert "OPENAI_BASE_URL" in "\n".join(await nvim.lines())
+        await nvim.type("q")
+        await nvim.lua("Answers = {'No', 'Ask again'}")
+        await nvim.command("Qwen model")
+        await nvim.said("as you decided")
+        await nvim.said("1 answers are forgotten")
+        await nvim.lua("Answers = {'Send my key', 'a-model'}")
+        await nvim.command("Qwen model")
+        await nvim.until("return Asked[#Asked]:find('Models of', 1, true)")
+
+
 @EVERY_VERSION
 async def test_two_folders_with_keys_of_their_own(version: Version, scene: Scene) -> None:
     """One server serves both folders, each by its own key; the status line says whose buffer this is."""

@@ -158,6 +158,9 @@ function M.fail(bufnr, err)
     if action.command == 'qwen.auth.login' and action.argument.method == 'api-key' then
       return require('qwen_ls.auth').login_by_key(bufnr)
     end
+    if action.command == 'qwen.auth.explain' then
+      return require('qwen_ls.auth').explain({ bufnr = bufnr }) -- its answer is a text to read
+    end
     M.command(bufnr, action.command, action.argument, done)
   end)
 end

@@ -5,7 +5,10 @@ Each action's command is run as it came. docs/reference/env-diagnostics.md names
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import shutil
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -272,6 +275,37 @@ async def test_a_user_who_types_meanwhile_loses_nothing(scene: Scene) -> None:
     assert file.text == text + "# typed\n"
 
 
+@pytest.mark.parametrize("saves", [False, True])
+@pytest.mark.parametrize("takes_edits", [True, False])
+async def test_a_user_who_types_while_a_question_stands_loses_no_line(
+    scene: Scene,
+    takes_edits: bool,  # noqa: FBT001 - a case
+    saves: bool,  # noqa: FBT001 - a case
+) -> None:
+    """The lines have moved: the key is kept, nothing is taken out of either text, and that is said."""
+    folder = scene.folder()
+    text = f"A=1\nOPENAI_API_KEY={KEY}\nOPENAI_BASE_URL=https://llm.example/v1\n"
+    capabilities = TAKES_EDITS if takes_edits else {}
+    file = await opened(scene, folder / ".env", text, capabilities=capabilities)
+    edits = take_edits(file)
+
+    def answer(_: Any) -> Any:
+        file.change(f"# typed\n{text}")
+        if saves:
+            file.save()
+        return {"title": "Send to llm.example"}
+
+    file.client.on("window/showMessageRequest", answer)
+    result = await file.run(TO_FOLDER, 1)
+    if not result["done"]:
+        result = await file.client.notified(SAID, lambda p: "stored for" in p["message"])
+    assert (edits, file.text) == ([], f"# typed\n{text}")
+    assert (folder / ".env").read_text() == (f"# typed\n{text}" if saves else text)
+    assert "Its line is still in the file: The file has been changed" in result["message"]
+    assert "Delete by hand" in result["message"]
+    assert KEY in plain_keys(scene).read_text()
+
+
 async def test_an_editor_that_tells_late(scene: Scene) -> None:
     """Emacs tells of a change when it is idle: after the command's answer, with what was typed since."""
     folder = scene.folder()
@@ -357,6 +391,31 @@ async def test_moving_while_the_user_types_loses_nothing(scene: Scene) -> None:
     assert "and in " in result["message"]
     assert (folder / ".qwen" / ".env").read_text() == "DEBUG=1\n"
     assert (folder / ".env").read_text() == "DEBUG=1\nOTHER=1\n"
+
+
+async def test_moving_while_a_user_types_on_top_takes_no_other_line(scene: Scene) -> None:
+    """The lines move while git is asked, before the edit is made: nothing is taken out."""
+    folder, program, waits = scene.folder(), scene.root / "bin" / "git", scene.root / "waits"
+    git(folder, "init", "-q")
+    os.mkfifo(waits)
+    goes_on = f'exec {shutil.which("git")} "$@"'
+    put(program, f"#!/bin/sh\n[ ! -e '{folder}/.qwen/.env' ] || read _ < '{waits}'\n{goes_on}\n")
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    text = "A=1\nDEBUG=1\n"
+    file = await opened(scene, folder / ".env", text, env={"PATH": path})
+    edits = take_edits(file)
+    moving = asyncio.create_task(file.run(MOVE, 1))
+    with await asyncio.to_thread(waits.open, "w"):  # git is there
+        waits.unlink()
+        file.change(f"# typed\n{text}")
+        await file.hover(0)
+    result = await moving
+    assert (edits, file.text) == ([], f"# typed\n{text}")
+    assert (folder / ".env").read_text() == text
+    assert (folder / ".qwen" / ".env").read_text() == "DEBUG=1\n"
+    assert "and in " in result["message"]
+    assert "Delete by hand" in result["message"]
 
 
 async def test_moving_through_a_link_is_refused(scene: Scene) -> None:

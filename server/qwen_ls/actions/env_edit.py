@@ -48,10 +48,10 @@ class Buffers(Protocol):
     def is_open(self, file: str) -> bool:
         """Whether the editor has a text of a file."""
 
-    async def take_out(self, file: str, taken: Taken) -> bool:
-        """Take lines out of an open text; False: it is not open, or the editor does not take edits.
+    async def take_out(self, file: str, was: str, taken: Taken) -> bool:
+        """Take lines of the text `was` out of an open text; False: not open, or no edits are taken.
 
-        Raises Problem if it has changed meanwhile.
+        Raises Problem if it is another text by now.
         """
 
 
@@ -201,7 +201,7 @@ async def move_to_keyring(
 
 async def take_away(ports: Ports, file: str, text: str, taken: Taken, buffers: Buffers) -> bool:
     """Take lines out, in the editor or else on the disk; whether it waits to be saved. Raises Problem."""
-    if await buffers.take_out(file, taken):
+    if await buffers.take_out(file, text, taken):
         return True
     await replace(ports, file, text, taken.rest)
     return False

@@ -56,13 +56,15 @@ class OpenBuffers:
         """Whether the editor has a text of a file."""
         return self.session.texts.at(file) is not None
 
-    async def take_out(self, file: str, taken: Taken) -> bool:
-        """Take lines out of an open text by an edit that holds no text; whether the editor did.
+    async def take_out(self, file: str, was: str, taken: Taken) -> bool:
+        """Take lines of the text `was` out of an open text by an edit that holds no text; whether it did.
 
         The client's own word is not enough: some say yes and do nothing. The change that it reports back
-        tells. Raises Problem if the text has become another one.
+        tells. Raises Problem if the text has become another one: the lines stand elsewhere then.
         """
         text = self.session.texts.at(file)
+        if text is not None and not is_same(text.text, fold(was)):
+            raise changed(file)
         if text is None or not self._takes_edits():
             return False
         echo = Echo(taken)
@@ -78,7 +80,7 @@ class OpenBuffers:
         if echo.came.is_set():
             return True
         if self.session.texts.get(text.uri) is text and text.text != before:
-            raise unsaved(file)
+            raise changed(file)
         return False
 
     def _takes_edits(self) -> bool:
@@ -108,3 +110,10 @@ def unsaved(file: str) -> Problem:
     """The editor has another text than the disk, so that one of the two would be lost."""
     what = "The file has changes that are not saved"
     return Problem(Kind.NOT_SUPPORTED, what, where=file, remedy="Save the file first, then try again")
+
+
+def changed(file: str) -> Problem:
+    """The editor's text has become another one since its lines were counted; nothing is taken out of it."""
+    what = "The file has been changed in the meantime, so nothing was taken out"
+    remedy = "Delete by hand what has been moved, and save the file"
+    return Problem(Kind.NOT_SUPPORTED, what, where=file, remedy=remedy)

@@ -151,10 +151,28 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[str, int]]]] = {
     "nothing to read": ("OTHER=1\n", {"mode": 0o666}, []),
     "a key that only the disk has": ("A=1\n", {"disk": {"/p/.env": LINE}}, [("env.unsaved", 1)]),
     "a key that was renamed": (PAIR, {"disk": {"/p/.env": LINE}}, []),
-    "duplicate": (f"OPENAI_API_KEY=x\n{LINE}A=1\nA=2\n", {}, [("env.duplicate", 1), ("env.duplicate", 3)]),
+    "duplicate": (f"OPENAI_API_KEY=x\n{LINE}A=1\nA=2\n", {}, [("env.duplicate", 1)]),
     "bad line": (f"{LINE}what is this\n", {}, [("env.bad-line", 2)]),
     "a quote that is not closed": (f'{LINE}OPENAI_MODEL="m\n', {}, [("env.bad-line", 2)]),
     "read differently": (f"{LINE}OPENAI_MODEL=m#1\n", {}, [("env.reads-differently", 2)]),
+    "read by Qwen Code alone": ("OPENAI_MODEL: m\n", {}, [("env.bad-line", 1)]),
+    "bad lines with a name": (
+        "OPENAI_MODEL : m\nexport DEBUG : 1\n",
+        {},
+        [("env.bad-line", 1), ("env.bad-line", 2)],
+    ),
+    "bad lines with another's name": (
+        f"FOO: bar\nFOO : bar\nexport BAR='open\n{LINE}X={'x' * 9000}\n",
+        {},
+        [],
+    ),
+    "another's name read differently": (f"DB_PASS=abc#def\n{LINE}B=`x`\n", {}, []),
+    "too deep, and nothing else is said": (
+        f"what is this\n{LINE}OPENAI_MODEL=m#1\nOPENAI_MODEL=n\n",
+        {"at": "/p/sub/.env", "mode": 0o644, "git": GitState(tracked=True, ignored=False)},
+        [("env.elsewhere", 2), ("env.elsewhere", 4)],
+    ),
+    "too deep and too large": (f"# {'x' * 70}\n" * 1000, {"at": "/p/sub/.env"}, []),
 }
 
 

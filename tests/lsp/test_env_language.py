@@ -262,6 +262,22 @@ async def test_reads_differently(scene: Scene) -> None:
     assert "Qwen Code reads the value of OPENAI_MODEL differently" in found["message"]
 
 
+async def test_what_another_program_reads_is_left_to_it(scene: Scene) -> None:
+    """Names that nobody here reads are not judged, and a file that nobody here reads gets the hint alone."""
+    folder = scene.folder()
+    others = "DB_PASS=abc#def\nFOO: bar\nFOO:bar\nA=1\nA=2\n"
+    file = await opened(scene, folder / ".env", f"{others}OPENAI_MODEL=m#1\n{LINE}", folder)
+    (found,) = await file.codes(["env.reads-differently"])
+    assert found["range"]["start"]["line"] == 5
+    assert (await file.client.command("qwen.auth.status"))["kind"] == "Warning"
+    text = f"{others}what is this\nOPENAI_MODEL=m#1\nOPENAI_MODEL=n\n"
+    put(folder / "sub" / ".env", text)
+    (found,) = await open_file(file.client, folder / "sub" / ".env").codes(["env.elsewhere"])
+    assert found["range"]["start"]["line"] == 7
+    put(folder / ".env", f"{others}{LINE}")
+    assert (await file.client.command("qwen.auth.status"))["kind"] == "Normal"
+
+
 # --- how they come and go ---------------------------------------------------------------------------
 
 

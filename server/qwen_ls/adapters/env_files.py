@@ -26,6 +26,7 @@ from qwen_ls.core.envchain import (
     project_candidates,
 )
 from qwen_ls.core.envfile import MAX_BYTES, decode, parse_env
+from qwen_ls.core.providers import KNOWN_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -239,7 +240,7 @@ def read(path: Path, status: os.stat_result) -> Look:
     if len(data) > MAX_BYTES:
         return Look(Presence.UNREADABLE, reason=f"it is larger than {MAX_BYTES // 1024} KiB")
     try:
-        return Look(Presence.FILE, parse_env(decode(data)))
+        return Look(Presence.FILE, parse_env(decode(data), KNOWN_NAMES))
     except UnicodeDecodeError:
         return Look(Presence.UNREADABLE, reason="it is not UTF-8")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 MAX_BYTES = 64 * 1024  # a larger file is refused as unreadable
 MAX_LINE = 8 * 1024  # bytes; a longer line is skipped with a problem
@@ -34,11 +34,15 @@ class Binding:
 
 @attrs.frozen
 class LineProblem:
-    """Something about a line that its author should know; `warning` when it still counts."""
+    """Something about a line that its author should know; `warning` when it still counts.
+
+    `name` is the one that the line is about; None where none can be made out.
+    """
 
     line: int
     text: str
     warning: bool = False
+    name: str | None = None
 
 
 @attrs.frozen
@@ -66,15 +70,19 @@ def fold(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def parse_env(text: str) -> EnvFile:
-    """Read bindings from `text`; a bad line is a problem, never an exception."""
+def parse_env(text: str, about: Collection[str] | None = None) -> EnvFile:
+    """Read bindings from `text`; a bad line is a problem, never an exception.
+
+    `about` are the names that anybody here reads: problems of others are their own programs' to tell, and
+    left out. None: those of all.
+    """
     from dotenv.parser import parse_stream  # noqa: PLC0415 - where there is no file, nothing is to be parsed
 
     problems: list[LineProblem] = []
     lines = fold(text).removeprefix("\ufeff").split("\n")
     for number, line in enumerate(lines, 1):
         if (why := over_cap(line)) is not None:
-            problems.append(LineProblem(number, f"{why}, skipped"))
+            problems.append(LineProblem(number, f"{why}, skipped", name=name_in(line)))
             lines[number - 1] = ""
     text = "\n".join(lines)
     bindings: list[Binding] = []
@@ -87,8 +95,9 @@ def parse_env(text: str) -> EnvFile:
             last = item.original.line + item.original.string.rstrip().count("\n")
             bindings.append(Binding(item.key, item.value, at, last))
     theirs = {(line, name): value for name, line, value in read_as_javascript(text)}
-    problems += bad_lines(bad, theirs)
+    problems += bad_lines(bad, theirs, lines)
     problems += differences(bindings, {at: v for at, v in theirs.items() if at[0] not in bad}, lines)
+    problems = [p for p in problems if about is None or p.name is None or p.name in about]
     return EnvFile(tuple(bindings), tuple(sorted(problems, key=lambda p: p.line)[:MOST_PROBLEMS]))
 
 
@@ -101,6 +110,15 @@ def over_cap(line: str) -> str | None:
     return None
 
 
+LIKE_AN_ASSIGNMENT = re.compile(r"[^\S\n]*(?:export\s+)?([A-Za-z0-9_.-]+)\s*[=:]")
+
+
+def name_in(line: str) -> str | None:
+    """The name that a line seems meant to set, however badly."""
+    found = LIKE_AN_ASSIGNMENT.match(line)
+    return found[1] if found is not None else None
+
+
 def leading_lines(original: str) -> int:
     """How many lines of a binding's own text come before its name (blank lines belong to it)."""
     return original[: len(original) - len(original.lstrip())].count("\n")
@@ -109,12 +127,15 @@ def leading_lines(original: str) -> int:
 # --- how Qwen Code reads the same text -------------------------------------------------------------
 
 
-def bad_lines(bad: list[int], theirs: Mapping[tuple[int, str], str]) -> Iterator[LineProblem]:
+def bad_lines(
+    bad: list[int], theirs: Mapping[tuple[int, str], str], lines: list[str]
+) -> Iterator[LineProblem]:
     """The lines that hold no binding, and what Qwen Code makes of each."""
     names = dict(theirs.keys())
     for at in bad:
         also = f"; Qwen Code reads {shown(names[at])} from it" if at in names else ""
-        yield LineProblem(at, f"not a NAME=value line, or a quote is not closed, skipped{also}")
+        why = f"not a NAME=value line, or a quote is not closed, skipped{also}"
+        yield LineProblem(at, why, name=names.get(at) or name_in(lines[at - 1]))
 
 
 def differences(
@@ -133,11 +154,10 @@ def differences(
         how = "does not read" if other is None else "reads the value of"
         advice = "write NAME=value" if other is None else f"put it in {quotes} quotes"
         how += f" {shown(name)}" + ("" if other is None else " differently")
-        yield LineProblem(line, f"Qwen Code {how}; {advice}", warning=True)
+        yield LineProblem(line, f"Qwen Code {how}; {advice}", warning=True, name=name)
     for line, name in theirs.keys() - ours.keys():
-        yield LineProblem(
-            line, f"only Qwen Code reads {shown(name)} here; write NAME=value on one line", warning=True
-        )
+        why = f"only Qwen Code reads {shown(name)} here; write NAME=value on one line"
+        yield LineProblem(line, why, warning=True, name=name)
 
 
 def shown(name: str) -> str:

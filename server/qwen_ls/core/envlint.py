@@ -17,7 +17,7 @@ from qwen_ls.core.envview import Role
 from qwen_ls.core.errors import Problem, one_line
 from qwen_ls.core.origin import ConsentNeeded, parse_base_url, require_leave
 from qwen_ls.core.provenance import SourceKind
-from qwen_ls.core.providers import CATALOGUE, CUSTOM, LOCAL_SERVERS
+from qwen_ls.core.providers import CATALOGUE, CUSTOM, KNOWN_NAMES, LOCAL_SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,9 @@ def finding(code: str, line: int, message: str) -> Finding:
 
 def lint(view: View) -> list[Finding]:
     """Every finding, by line; never with a value of the file in it."""
-    found = [*of_the_text(view), *of_a_key_holder(view), *of_the_search(view)]
+    found = [*of_the_search(view)]
+    if view.role is not Role.ELSEWHERE:  # what nobody here reads is not ours to judge
+        found += [*of_the_text(view), *of_a_key_holder(view)]
     if view.role is Role.READ:
         found += [*of_the_names(view), *of_the_pair(view)]
     once = {(f.line, SAID_BY.get(f.code, f.code)): f for f in reversed(found)}.values()
@@ -115,13 +117,13 @@ def known(view: View) -> list[Binding]:
 
 
 def of_the_text(view: View) -> Iterator[Finding]:
-    """Bad lines, lines that Qwen Code reads differently, duplicates."""
+    """Bad lines, lines that Qwen Code reads differently, duplicates: of the names that are read here."""
     for problem in view.content.problems:
         code = "env.reads-differently" if problem.warning else "env.bad-line"
         yield finding(code, problem.line, capital(problem.text))
     last = {b.name: b.line for b in view.content.bindings}
     for binding in view.content.bindings:
-        if binding.line != last[binding.name]:
+        if binding.name in KNOWN_NAMES and binding.line != last[binding.name]:
             where = f"line {last[binding.name]}"
             message = f"{shown(binding.name)} is set again on {where}, which counts instead"
             yield finding("env.duplicate", binding.line, message)
@@ -161,7 +163,7 @@ def of_a_key_holder(view: View) -> Iterator[Finding]:
 
 def of_the_search(view: View) -> Iterator[Finding]:
     """A file that is not read says so on each line that would count."""
-    if len(view.file.text.encode("utf-8", "replace")) > MAX_BYTES:
+    if view.role is not Role.ELSEWHERE and len(view.file.text.encode("utf-8", "replace")) > MAX_BYTES:
         message = f"The file is larger than {MAX_BYTES // 1024} KiB, and is not read"
         yield finding("env.unreadable", 1, message)
     elif view.role is Role.UNREADABLE:

@@ -18,7 +18,7 @@ from qwen_ls.core.envchain import EXCLUDED_BY_DEFAULT, EnvChain, effective, is_s
 from qwen_ls.core.envfile import MAX_BYTES, Binding, EnvFile, parse_env
 from qwen_ls.core.ladder import Resolution, resolve
 from qwen_ls.core.provenance import USER, Tier
-from qwen_ls.core.providers import KEY_VARIABLES
+from qwen_ls.core.providers import KEY_VARIABLES, KNOWN_NAMES
 from qwen_ls.core.secret import SHORTEST_SHOWN, Secret
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def view_of(
 ) -> View:
     """Look at an open file from one folder. `facts` are as the disk stands, `excluded` the user's setting."""
     is_large = len(file.text.encode("utf-8", "replace")) > MAX_BYTES
-    content = EnvFile() if is_large else parse_env(file.text)
+    content = EnvFile() if is_large else parse_env(file.text, KNOWN_NAMES)
     chain = facts.environment.chain
     is_home = file.home_rank is not None
     role, why = role_of(chain, file.rank)

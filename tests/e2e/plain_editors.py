@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import attrs
 
 from e2e.neovim import STORE, Neovim, Version, embedded, runtime, write_programs
+from e2e.pages import settings_of
 from wire import environment
 
 if TYPE_CHECKING:
@@ -176,10 +177,6 @@ async def running_neovim(version: Version, root: Path, env: Mapping[str, str]) -
 INIT_EL = r"""
 (setq inhibit-startup-screen t initial-scratch-message nil make-backup-files nil auto-save-default nil
       create-lockfiles nil native-comp-jit-compilation nil)
-(add-to-list 'auto-mode-alist '("\\.qwen\\.md\\'" . text-mode))
-(add-to-list 'auto-mode-alist '("/\\.env\\'" . text-mode))
-(with-eval-after-load 'eglot (add-to-list 'eglot-server-programs '(text-mode . ("qwen-ls"))))
-(add-hook 'text-mode-hook #'eglot-ensure)
 (global-set-key (kbd "C-c a") #'eglot-code-actions)
 
 (defvar choices nil)
@@ -297,7 +294,7 @@ async def running_emacs(root: Path, env: Mapping[str, str]) -> AsyncIterator[Pla
     (dump,) = usr.glob("libexec/emacs/*/*/emacs-*.pdmp")
     share = usr / "share" / "emacs" / dump.parents[1].name
     init, rig = root / "init.el", root / "rig"
-    init.write_text(INIT_EL)
+    init.write_text(settings_of("emacs.md", "elisp") + INIT_EL)
     places = {
         "EMACSLOADPATH": str(share / "lisp"),
         "EMACSDATA": str(share / "etc"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.plain_editors import EDITORS, until
+from e2e.plain_editors import EDITORS, running_emacs, until
 from e2e.relay import running_relay
 from e2e.test_lsp_chat import write_env
 from qwen_ls.core.chat import Role
@@ -169,3 +169,25 @@ async def test_typing_at_the_end_of_an_answer_stops_it(name: str, tmp_path: Path
         text = await until(editor.text, lambda text: "mine" in text, "what was typed")
     assert text.count("### assistant") == 1
     assert not text.rstrip().endswith("### user")
+
+
+async def test_emacs_keeps_its_servers_for_other_text(tmp_path: Path) -> None:
+    """Chat documents and `.env` files are ours; every other kind of text is as it was without us."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    files = [folder / name for name in ("notes.txt", "page.html", "paper.tex", "talk.qwen.md", ".env")]
+    for file in files:
+        file.write_text("")
+    async with running_emacs(tmp_path, {}) as editor:
+        for other in files[:3]:
+            await editor.eval(f"(progn (find-file {json.dumps(str(other))}) t)")
+            editor.keys("x")  # eglot-ensure connects after a command
+        for ours in files[3:]:
+            await editor.open(ours)
+        managed = "(mapcar (lambda (b) (with-current-buffer b (if (eglot-managed-p) t :false))) (list %s))"
+        names = " ".join(json.dumps(file.name) for file in files)
+        assert await editor.eval(f"(vconcat {managed % names})") == [False] * 3 + [True] * 2
+        modes = "(list 'text-mode 'html-mode 'tex-mode 'latex-mode 'conf-mode)"
+        theirs = await editor.eval(f'(format "%S" (mapcar #\'eglot--lookup-mode {modes}))')
+        assert "digestif" in theirs
+        assert "qwen-ls" not in theirs

@@ -50,7 +50,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def sent(
-    folder: Path | None, *texts: str, given: Given | None = None, lasting: bool = False, **ports: object
+    folder: Path | None,
+    *texts: str,
+    given: Given | None = None,
+    unmentioned: Given | None = None,
+    lasting: bool = False,
+    **ports: object,
 ) -> list[str]:
     """What user messages become; each but the last has been answered."""
     messages: list[Message] = []
@@ -58,7 +63,9 @@ async def sent(
         messages += [Message(Role.USER, text), Message(Role.ASSISTANT, "answer @file:a.py")]
     place = Place(None if folder is None else str(folder))
     world = ports_of(**{"context_files": WorkspaceFiles(), **ports})
-    found = await attach(world, place, messages[:-1], given or Given(), lasting=lasting)
+    found = await attach(
+        world, place, messages[:-1], given or Given(), lasting=lasting, unmentioned=unmentioned
+    )
     assert [m.content for m in found[1::2]] == ["answer @file:a.py"] * (len(texts) - 1)
     return [m.content for m in found[::2]]
 
@@ -264,3 +271,10 @@ async def test_what_belongs_to_the_whole_conversation(folder: Path) -> None:
         f"@selection\n\n{SELECTED}",
         "three",
     ]
+
+
+async def test_what_goes_along_without_a_mention_may_be_less_than_is_given(folder: Path) -> None:
+    """What is given goes where it is mentioned all the same."""
+    given = Given(SELECTION)
+    for text, expected in (("one", "one"), ("@selection", f"@selection\n\n{SELECTED}")):
+        assert await sent(folder, text, given=given, lasting=True, unmentioned=Given()) == [expected]

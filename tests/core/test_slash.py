@@ -12,6 +12,7 @@ from qwen_ls.core.slash import (
     Slash,
     help_line,
     help_text,
+    is_cleared,
     last_command,
     parse_slash,
     without_commands,
@@ -114,6 +115,12 @@ def test_clear_begins_anew() -> None:
         (SYSTEM, "be brief"),
         (USER, "c"),
     ]
+
+
+def test_a_conversation_that_was_cleared() -> None:
+    """A /clear of the user's anywhere, but the word alone."""
+    assert is_cleared([Message(USER, "a"), Message(USER, " /Clear\n"), Message(USER, "b")])
+    assert not is_cleared([Message(USER, "/clear it"), Message(ASSISTANT, "/clear"), Message(USER, "/help")])
 
 
 def test_the_last_command() -> None:

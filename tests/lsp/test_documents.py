@@ -458,6 +458,24 @@ async def test_ask_and_explain_open_a_chat_about_it(talk: Talk) -> None:
     assert "@diagnostics" in document.blocks[0].content
 
 
+async def test_after_clear_the_front_matter_goes_along_only_where_it_is_mentioned(talk: Talk) -> None:
+    """What the chat was opened about was dropped with it, until a message says `@selection` again."""
+    here, code = editor(talk), "the_code_that_was_dropped()"
+    file = here.write(folder(talk) / "dropped.py", f"{code}\n")
+    range_ = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 3}}
+    found = await here.actions(file, range_)
+    made = await here.execute(found["Ask Qwen about this"]["command"])
+    buffer = here.open(Path(made["file"]))
+    for text in ("What is it?", "/clear", "Something else", "Once more: @selection"):
+        here.type(buffer, f"\n{text}\n")
+        await here.run(buffer, "Qwen: Send")
+        await here.until(buffer, lambda now, text=text: now.rpartition(text)[2].endswith("### user\n\n"))  # type: ignore[misc]
+    first, (only,), last = [said(e) for e in (await talk.provider.log("chat"))[-3:]]
+    assert code in first[0][1]
+    assert only == ("user", "Something else")
+    assert [code in content for _, content in last] == [False, False, True]
+
+
 async def test_actions_of_a_kind_are_all_that_is_given(talk: Talk) -> None:
     """A client that asks for quick fixes gets those alone; an automatic look without a selection, nothing."""
     here = editor(talk)

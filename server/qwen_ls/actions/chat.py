@@ -56,6 +56,7 @@ class Turn:
     is_kept: bool = True
     given: Given = attrs.field(factory=Given)
     is_given_for_good: bool = False  # what is given belongs to the whole conversation
+    unmentioned: Given | None = None  # what of it goes along without a mention; None: all of it
     raw_from: int = 0  # the messages from here on are as they were written
     thread: str = ""  # what a yes to sending secrets holds for; empty: the conversation
     asked_model: str | None = None
@@ -181,8 +182,10 @@ class Chats:
     async def _complete(self, turn: Turn) -> None:
         """Put what goes along into the messages that are as they were written. Raises Problem."""
         sent, written = turn.messages[: turn.raw_from], turn.messages[turn.raw_from :]
-        lasting = turn.is_given_for_good
-        found = await attach(self._ports, turn.place, written, turn.given, lasting=lasting)
+        lasting, unmentioned = turn.is_given_for_good, turn.unmentioned
+        found = await attach(
+            self._ports, turn.place, written, turn.given, lasting=lasting, unmentioned=unmentioned
+        )
         turn.messages = (*sent, *found)
         turn.raw_from = len(turn.messages)  # signed in meanwhile, the turn is run once more
 

@@ -39,13 +39,20 @@ NOTHING = Given()
 
 
 async def attach(
-    ports: Ports, place: Place, messages: Sequence[Message], given: Given = NOTHING, *, lasting: bool = False
+    ports: Ports,
+    place: Place,
+    messages: Sequence[Message],
+    given: Given = NOTHING,
+    *,
+    lasting: bool = False,
+    unmentioned: Given | None = None,
 ) -> tuple[Message, ...]:
     """The messages as they are sent: each user message with what it mentions, the last with what is given.
 
     All that is given goes along with the last user message, whether it is mentioned or not: a client gives
     what its user chose. With `lasting`, what is given belongs to the whole conversation, as a chat
     document's front matter does: it goes where it is mentioned, else along with the first user message.
+    Of what is not mentioned, `unmentioned` alone goes along, where it is not None.
     What the last message mentions must be there, else Problem (not-supported, too-large). A file that an
     earlier one mentioned may have gone, and a short note says so in its place; its `@selection` and
     `@diagnostics` are left as words, since what they meant then only the client may know.
@@ -61,15 +68,15 @@ async def attach(
         mentions = look()
     else:  # a long text takes a moment
         mentions = await asyncio.get_running_loop().run_in_executor(None, look)
-    unmentioned = asked[0] if lasting else asked[-1]
+    bearer = asked[0] if lasting else asked[-1]
     said = {m.kind for i in asked for m in mentions[i]} if lasting else set()
     sent = list(messages)
     for i in asked:
         seen = given if lasting or i == asked[-1] else NOTHING
         gather = Gather(ports, place, seen, is_strict=i == asked[-1])
         wanted = list(gather.mentioned(mentions[i]))
-        if i == unmentioned:
-            wanted += gather.given(but=said)
+        if i == bearer:
+            wanted += attrs.evolve(gather, seen=seen if unmentioned is None else unmentioned).given(but=said)
         if wanted:
             sent[i] = await complete(messages[i], wanted, is_last=i == asked[-1])
     return tuple(sent)

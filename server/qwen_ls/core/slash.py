@@ -83,6 +83,12 @@ def last_command(messages: Sequence[Message]) -> Slash | None:
     return parse_slash(last.content) if last is not None and last.role is Role.USER else None
 
 
+def is_cleared(messages: Sequence[Message]) -> bool:
+    """Whether a conversation has begun anew by a `/clear` in it."""
+    slashes = (parse_slash(m.content) for m in messages if m.role is Role.USER)
+    return any(slash is not None and slash.name == CLEAR for slash in slashes)
+
+
 def without_commands(messages: Sequence[Message]) -> tuple[Message, ...]:
     """What of a conversation is sent: no command and no reply to one, and nothing from before a `/clear`."""
     kept: list[Message] = []

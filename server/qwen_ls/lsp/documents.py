@@ -29,6 +29,7 @@ from qwen_ls.core.chatdoc import (
 )
 from qwen_ls.core.context import given_of, together
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.slash import is_cleared
 from qwen_ls.lsp.chat import Conversation, given_by
 
 if TYPE_CHECKING:
@@ -410,7 +411,9 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     message_of(document, text)
     turn = world.chats.begin(place, None, document.messages, None, keep=False)
     turn.asked_model = params.model or document.front.get("model") or None
-    turn.given = together(given_of(document.front), given_by(params.context))
+    chosen = given_by(params.context)
+    turn.given = together(given_of(document.front), chosen)
+    turn.unmentioned = chosen if is_cleared(document.messages) else None
     turn.is_given_for_good, turn.thread = True, text.uri
     try:
         writing = session.documents.begin(text, turn.stop)

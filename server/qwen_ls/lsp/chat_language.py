@@ -71,7 +71,7 @@ async def code_actions(session: Session, text: Text, _: types.CodeActionParams) 
 def steps(session: Session, text: Text) -> list[types.Command]:
     """The next step of the conversation: send, stop, or put in what was held back."""
     writing = session.documents.writing(text.uri)
-    if writing is not None and writing.stage is Stage.HELD and writing.ended.is_set():
+    if writing is not None and writing.is_ready:
         return [command(INSERT, "qwen.chat.insert", document=text.uri)]
     if writing is not None and writing.stage is not Stage.OVER:
         return [command(STOP, "qwen.chat.cancel", document=text.uri)]

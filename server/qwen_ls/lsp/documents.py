@@ -3,15 +3,20 @@
 Every edit is a pure insertion at the end of the answer, against the version that was seen last, one at a
 time. What counts is the `didChange` that follows, not what the client says of the edit: some clients say
 `applied` and have skipped it, others say nothing. An edit that is not seen is worked out anew and sent
-again; a client that goes on dropping them gets the rest by one more action of its user's. Whatever the
-user changes before the answer's last line moves the place; a change there, or below it, ends the answer.
+again; a client that goes on dropping them, says nothing of them, or takes none at all, gets the rest by
+one more action of its user's. An edit that comes very late all the same is not put in again. What waits
+for its user waits for the session, also while the document is closed. Whatever the user changes before
+the answer's last line moves the place; a change there, or below it, ends the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import attrs
 from lsprotocol import types
@@ -31,6 +36,7 @@ from qwen_ls.core.context import given_of, together
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.slash import is_cleared
 from qwen_ls.lsp.chat import Conversation, given_by
+from qwen_ls.lsp.rpc import ASK_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +49,11 @@ if TYPE_CHECKING:
 
 EVERY = 0.06  # seconds between two edits: often enough for reading along
 ECHO_TIMEOUT = 300.0  # seconds for the `didChange` of an applied edit; Emacs tells when its user rests
-BLOCKED = 30.0  # seconds for it where the client says nothing: its user may have a prompt to answer first
+BLOCKED = 10.0  # seconds for it where the client says nothing: its user may have a prompt to answer first
 SETTLE = 0.5  # seconds for it where the document has changed meanwhile, or the client has said no
 MOST_REFUSALS = 3  # edits in a row that are not taken, before the rest is held back
+INSERT_TIMEOUT = 1.0  # seconds for a held answer to be taken: a command is answered within two
+MOST_CLOSED = 16  # answers that wait for their document to be opened again
 OPENING, CLOSING = "### assistant\n\n", "\n\n### user\n"
 FORGETFUL = {"Eglot"}
 """Clients that take an edit against a text they have not told yet, as if nothing had changed.
@@ -105,7 +113,20 @@ class Writing:
     _flight: str = ""  # the edit that is under way
     _seen: asyncio.Event = attrs.field(factory=asyncio.Event)
     _moved: asyncio.Event = attrs.field(factory=asyncio.Event)
-    _held: list[str] = attrs.field(factory=list)
+    _held: list[str] = attrs.field(factory=list)  # an edit that may still come late puts in the first
+    _written: list[str] = attrs.field(factory=list)  # what of it the document has taken
+    _is_inserting: bool = False  # what is held is on its way, by a command of the user's
+    has_failed: bool = False  # the client has not taken what is held, although its user asked for it
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its document is open, and the same as it was."""
+        return self.session.texts.get(self.text.uri) is self.text
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of it has come, and waits to be put in."""
+        return self.stage is Stage.HELD and self.ended.is_set() and not self._is_inserting
 
     # --- what comes --------------------------------------------------------------------------------
 
@@ -158,9 +179,25 @@ class Writing:
         return bool(head) and after.count(head) > before.count(head)
 
     def closed(self) -> None:
-        """The document is gone."""
-        self._take_leave()
-        self.session.documents.changed(self)
+        """The document is gone; what is held back waits for it to be opened again."""
+        if self.stage is Stage.HELD:
+            self._flight = ""
+            self._moved.set()
+            self.stop()
+            self.session.documents.keep(self)
+        else:
+            self._take_leave()
+            self.session.documents.changed(self)
+
+    def reopened(self, text: Text) -> None:
+        """The document is there again, perhaps as it was before any of the answer."""
+        self.text, self._anchor = text, -1
+        stood = "".join(self._written).strip("\n")
+        if self._is_begun and stood not in text.text:
+            self._is_begun = False
+            self._written.clear()
+            self._held.insert(0, stood.removeprefix(OPENING))
+        text.watchers.append(self)
 
     def _shift(self, by: int, start: int) -> None:
         self._anchor += by
@@ -174,8 +211,36 @@ class Writing:
         if self._flight and not self._is_begun:
             self._is_begun = True
             self._block = anchor + len(self._flight) - len(self._flight.lstrip("\n"))
+        self._written.append(self._flight)
         self._flight = ""
         self._seen.set()
+        if not self._is_inserting:
+            self.session.documents.drops_edits = False
+        if self.stage is Stage.HELD:
+            self._held_landed()
+
+    def _held_landed(self) -> None:
+        """The first of what is held stands in the document: as wanted, or very late."""
+        del self._held[:1]
+        self._is_inserting = False
+        if not self.ended.is_set():
+            self.stage = Stage.WRITING  # the client takes edits after all
+            self._woken.set()
+        elif self._held:
+            self.session.spawn(self._go_on())
+            return
+        else:
+            self._close()
+        self.session.documents.changed(self)
+
+    async def _go_on(self) -> None:
+        """An edit has come late: the client takes them after all, so put in the rest."""
+        with contextlib.suppress(Problem):
+            if self.is_ready and self.is_open:
+                await self.insert_held()
+                return
+        self.has_failed = False  # nobody has asked for it
+        self.session.documents.changed(self)
 
     def _take_leave(self) -> None:
         self.stage = Stage.OVER
@@ -196,6 +261,12 @@ class Writing:
             self.ended.set()
             self.session.documents.changed(self)
 
+    def drop(self) -> None:
+        """Give up what is held back."""
+        self.session.editor.say(f"The answer that waited for {name_of(self.text.uri)} is dropped")
+        self._close()
+        self.session.documents.changed(self)
+
     def _close(self) -> None:
         self.stage = Stage.OVER
         if self in self.text.watchers:
@@ -210,8 +281,13 @@ class Writing:
             self._arrived.clear()
             self._is_said = self._is_said or bool(piece)
             piece += self._last_words() if is_all else ""
-            if piece and (self.stage is Stage.HELD or not await self._insert(piece)):
+            if self.stage is Stage.HELD:
                 self._hold(piece)
+            elif self._held or piece:
+                piece = "".join([*self._held, piece])
+                self._held.clear()
+                if not await self._insert(piece):
+                    self._hold(piece)
             if is_all:
                 return
             await happens(self._complete, EVERY)
@@ -227,19 +303,28 @@ class Writing:
     async def _insert(self, piece: str) -> bool:
         """Put a piece in at the end of the answer; whether it stands there."""
         refusals = 0
-        while self.stage is not Stage.OVER and refusals < MOST_REFUSALS:
+        is_dropper = self.session.documents.drops_edits  # then one try shows whether it still is
+        while self.stage is not Stage.OVER and refusals < (1 if is_dropper else MOST_REFUSALS):
             version = self.text.version
-            self._flight = piece if self._is_begun else self._opening() + piece
-            self._seen.clear()
-            self._moved.clear()
-            applied = await self._apply(self._flight, version)
+            applied = await self._put(piece, ASK_TIMEOUT)
             has_moved = self.text.version != version
-            patience = SETTLE if has_moved else {True: ECHO_TIMEOUT, None: BLOCKED, False: SETTLE}[applied]
+            silence = SETTLE if is_dropper else BLOCKED
+            patience = SETTLE if has_moved else {True: ECHO_TIMEOUT, None: silence, False: SETTLE}[applied]
             if not (applied is False and has_moved) and await self._is_seen(patience):
                 return True
+            has_moved = self.text.version != version
+            if applied is None and not has_moved:
+                return False  # it may still come
             self._flight = ""
-            refusals = refusals + 1 if self.text.version == version else 0
+            refusals = 0 if has_moved else refusals + 1
         return False
+
+    async def _put(self, piece: str, timeout: float) -> bool | None:
+        """Ask once for a piece to be put in; what the client says, None if nothing."""
+        self._flight = piece if self._is_begun else self._opening() + piece
+        self._seen.clear()
+        self._moved.clear()
+        return await self._apply(self._flight, self.text.version, timeout)
 
     def _opening(self) -> str:
         """What comes before the first piece; an answer that says nothing has no heading."""
@@ -264,7 +349,7 @@ class Writing:
             patience = SETTLE
         return True
 
-    async def _apply(self, inserted: str, version: int) -> bool | None:
+    async def _apply(self, inserted: str, version: int, timeout: float) -> bool | None:
         """Ask the client for the edit; what it says, None if nothing."""
         before = self.text.text[: self._anchor]
         line = before.count("\n")
@@ -272,7 +357,7 @@ class Writing:
         if self._is_at_end:
             place = PAST_THE_END
         edit = types.TextEdit(types.Range(place, place), inserted)
-        return await self.session.editor.apply(self._edit_of(edit, version))
+        return await self.session.editor.apply(self._edit_of(edit, version), timeout)
 
     def _edit_of(self, edit: types.TextEdit, version: int) -> types.WorkspaceEdit:
         if not self.session.editor.takes_versions:
@@ -287,25 +372,44 @@ class Writing:
             return
         if self.stage is Stage.WRITING:
             self.stage = Stage.HELD
+            self.session.documents.drops_edits = True
             self.session.documents.changed(self)
-        self._held.append(piece)
+        if self._is_said:
+            self._held.append(piece)
+        elif self._marks is not None:
+            self._close()  # nothing but remarks, which its user is told in any case
 
     async def insert_held(self) -> None:
-        """Put in what was held back: now, as part of a command of the user's. Raises Problem."""
-        piece, self._held = "".join(self._held), []
-        self.stage = Stage.WRITING
+        """Put in what was held back: now, as part of a command of the user's. Raises Problem.
+
+        Answers in time for that command; a client that says yes may tell of the change later.
+        """
+        piece = "".join(self._held)
+        self._held, self._is_inserting = [piece], True
         end = answer_position(self.text.text)
         if self._is_begun and end != self._anchor:
             last = last_block(self.text.lines)
             heading = "" if last is not None and last.role is Role.ASSISTANT else OPENING
             self._anchor, piece = end, f"\n\n{heading}" + piece.lstrip("\n")
-        if await self._insert(piece):
-            self._close()
-            self.session.documents.changed(self)
+        applied = await self._put(piece, INSERT_TIMEOUT)
+        if await happens(self._seen, SETTLE):
             return
-        self.stage, self._held = Stage.HELD, [piece]
+        if applied is True:
+            self.session.spawn(self._settle())
+            return
+        self._fail(may_come=applied is None)
         remedy = "Run the action again, or ask with qwen.chat.send, whose result holds the answer"
         raise Problem(Kind.NOT_SUPPORTED, "The editor did not take the answer", remedy=remedy)
+
+    async def _settle(self) -> None:
+        """The client says that it has put in what was held, and has yet to tell of it."""
+        if not await self._is_seen(ECHO_TIMEOUT):
+            self._fail(may_come=False)
+            self.session.documents.changed(self)
+
+    def _fail(self, *, may_come: bool) -> None:
+        self._is_inserting, self.has_failed = False, True
+        self._flight = self._flight if may_come else ""
 
 
 def is_kept(old: str, new: str, start: int) -> bool:
@@ -320,6 +424,11 @@ def is_kept(old: str, new: str, start: int) -> bool:
 def is_kept_but_for_blanks(old: str, new: str, end: int) -> bool:
     """Whether `new` is `old` up to `end`, and both have nothing but blanks after it."""
     return new.startswith(old[:end]) and not (old[end:].strip() or new[end:].strip())
+
+
+def name_of(uri: str) -> str:
+    """A document's name, as its user knows it."""
+    return PurePosixPath(unquote(uri)).name
 
 
 def marks_of(turn: Turn, problem: Problem | None) -> list[str]:
@@ -342,20 +451,30 @@ class Documents:
 
     session: Session
     writings: dict[str, Writing] = attrs.field(factory=dict)
+    drops_edits: bool = False  # the client did not take the last one that was tried
 
     def writing(self, uri: str) -> Writing | None:
         """The answer that is on its way into a document, or held back."""
-        return self.writings.get(uri)
+        writing, text = self.writings.get(uri), self.session.texts.get(uri)
+        if writing is not None and text is not None and writing.text is not text:
+            writing.reopened(text)
+        return writing
 
     def begin(self, text: Text, stop: Callable[[], object]) -> Writing:
-        """Make the way for an answer. Raises Problem where another one is on it."""
-        held = self.writings.get(text.uri)
-        if held is not None and held.stage is not Stage.OVER:
+        """Make the way for an answer. Raises Problem where another one is on it.
+
+        One that waits goes where the client has not taken it: the document is not refused for ever.
+        """
+        held = self.writing(text.uri)
+        if held is not None and held.is_ready and held.has_failed:
+            held.drop()
+        elif held is not None and held.stage is not Stage.OVER:
             what, remedy = "An answer is being written into this document", "Wait for it, or stop it"
-            if held.stage is Stage.HELD:
+            if held.is_ready:
                 what, remedy = "An answer waits for this document", "Run the action Insert answer first"
             raise Problem(Kind.NOT_SUPPORTED, what, where=text.path or text.uri, remedy=remedy)
-        writing = self.writings[text.uri] = Writing(self.session, text, stop)
+        stage = Stage.WRITING if self.session.editor.takes_edits else Stage.HELD
+        writing = self.writings[text.uri] = Writing(self.session, text, stop, stage)
         self.session.spawn(writing.run())
         self.changed(writing)
         return writing
@@ -364,9 +483,19 @@ class Documents:
         """How an answer stands is another: the document's actions are too."""
         if writing.stage is Stage.OVER and self.writings.get(writing.text.uri) is writing:
             del self.writings[writing.text.uri]
-        if writing.stage is Stage.HELD and writing.ended.is_set():
-            self.session.editor.say("The answer is ready: run the code action Qwen: Insert answer")
+        if writing.is_ready:
+            first = "" if writing.is_open else f"open {name_of(writing.text.uri)} again and "
+            self.session.editor.say(f"The answer is ready: {first}run the code action Qwen: Insert answer")
         self.session.refresh_lenses()
+
+    def keep(self, writing: Writing) -> None:
+        """The document that an answer waits for was closed: the answer stays, among the latest ones."""
+        del self.writings[writing.text.uri]
+        self.writings[writing.text.uri] = writing
+        closed = [w for w in self.writings.values() if w.stage is Stage.HELD and not w.is_open]
+        for dropped in closed[:-MOST_CLOSED]:
+            dropped.drop()
+        self.changed(writing)
 
     def stop(self, uri: str) -> bool:
         """Stop the answer into a document; whether there was one."""
@@ -375,10 +504,12 @@ class Documents:
 
     async def insert(self, uri: str | None) -> bool:
         """Put in the answers that were held back and have all come; whether there was any. Raises Problem."""
-        wanted = [w for w in self.writings.values() if uri in {None, w.text.uri}]
-        held = [w for w in wanted if w.stage is Stage.HELD and w.ended.is_set()]
-        for writing in held:
-            await writing.insert_held()
+        wanted = [self.writing(known) for known in list(self.writings) if uri in {None, known}]
+        held = [w for w in wanted if w is not None and w.is_ready and w.is_open]
+        inserting = [writing.insert_held() for writing in held]
+        for failed in await asyncio.gather(*inserting, return_exceptions=True):
+            if failed is not None:
+                raise failed
         return bool(held)
 
     def open(self, uri: str) -> Text:

@@ -85,6 +85,12 @@ class Editor:
     _questions: dict[ConsentKey, Question] = attrs.field(factory=dict)
 
     @property
+    def takes_edits(self) -> bool:
+        """Whether the client says that it takes edits; one that does not may still, as part of a command."""
+        workspace = self.capabilities.workspace
+        return workspace is not None and bool(workspace.apply_edit)
+
+    @property
     def takes_versions(self) -> bool:
         """Whether an edit can name the version of the document that it is meant for."""
         workspace = self.capabilities.workspace

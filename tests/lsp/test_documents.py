@@ -241,6 +241,40 @@ async def test_an_editor_that_tells_late_gets_the_answer_in_one_piece(tmp_path: 
     assert text == f"{lines}### user\n\nPlease go on\n\n### assistant\n\n{words.rstrip()}\n\n### user\n\n"
 
 
+async def test_saving_amid_an_answer_keeps_it_in_its_place_in_an_editor_that_tells_late(
+    tmp_path: Path,
+) -> None:
+    """As Emacs: a save puts a line end behind the answer; what follows is not put among the lines above."""
+
+    class Saving(Editor):
+        """Its user saves after each fifth edit, and adds a line above just before each other one."""
+
+        def _apply(self, params: Any) -> Any:
+            buffers = self.buffers.values()
+            for buffer in buffers:
+                self.edit(buffer, 0, 0, f"above {len(self.edits)}\n")
+            done = super()._apply(params)
+            for buffer in buffers:
+                if len(self.edits) % 5 == 0 and not buffer.text.endswith("\n"):
+                    self.type(buffer, "\n")
+            return done
+
+    words = " ".join(f"word{n}" for n in range(120))
+    async with running_provider() as provider, server(environment(tmp_path / "home")) as client:
+        talk = await set_out(tmp_path, client, provider, capabilities=VERSIONED, clientInfo={"name": "Eglot"})
+        await provider.configure(reply=words, token_interval=0.01)
+        here = Saving(client, Manners("error", echo_after=0.1, counts_late=True))
+        buffer = here.write(folder(talk) / "saving.qwen.md", ask("Please go on"))
+        await here.run(buffer, "Qwen: Send")
+        text = await answered(here, buffer)
+    assert len(here.edits) > 8
+    above = "".join(f"above {n}\n" for n in reversed(range(len(here.edits))))
+    answer = text.removeprefix(f"{above}### user\n\nPlease go on\n\n### assistant\n\n")
+    assert answer.split() == f"{words} ### user".split()
+    assert answer.count("\n") > 4
+    assert answer.endswith("\n\n### user\n\n")
+
+
 async def test_saving_amid_an_answer_does_not_stop_it(talk: Talk) -> None:
     """Editors that end a file in one line end when they save, or in none, do no harm to the answer."""
     await talk.provider.configure(reply="word " * 100, token_interval=0.01)

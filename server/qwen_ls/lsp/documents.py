@@ -60,7 +60,8 @@ FORGETFUL = {"Eglot"}
 
 Emacs tells what is typed only after half a second of rest, and counts versions when it tells. A line added
 above meanwhile would put the edit one line too high; but a place beyond the end is the end to it, whatever
-has become of the lines before, so answers for it are written at the very end.
+has become of the lines before, so answers for it are written at the very end, also where saving has put
+a line end there: it stays in the answer.
 """
 PAST_THE_END = types.Position(2**31 - 1, 0)
 CUT = "cut off: the provider's limit of tokens was reached"
@@ -164,11 +165,13 @@ class Writing:
         if self._is_begun and is_kept_but_for_blanks(before, after, anchor):
             return
         for start in (self._block, before.rfind("\n", 0, anchor) + 1):
-            if self._flight and is_kept(expected, after, start):
-                self._landed(anchor + len(after) - len(expected), start)
+            by = shift_of(expected, after, start, anchor + len(self._flight)) if self._flight else None
+            if by is not None:
+                self._landed(anchor + by, start)
                 return
-            if is_kept(before, after, start):
-                self._shift(len(after) - len(before), start)
+            by = shift_of(before, after, start, anchor)
+            if by is not None:
+                self._shift(by, start)
                 return
         if (self._is_begun or self._has_begun(before, after)) and self.stage is Stage.WRITING:
             self._take_leave()  # the user has changed where we write
@@ -297,7 +300,7 @@ class Writing:
         rest = self._writer.end()
         self._is_said = self._is_said or bool(rest)
         marks = "\n".join(map(write_mark, self._marks or []))
-        last = "\n" if self._is_at_end else ""  # where the document's last line end is before the answer
+        last = "\n" if self._is_forgetful else ""  # where the document's last line end is before the answer
         return rest + (f"\n\n{marks}" if marks else "") + (CLOSING if self._is_said else "") + last
 
     async def _insert(self, piece: str) -> bool:
@@ -321,6 +324,8 @@ class Writing:
 
     async def _put(self, piece: str, timeout: float) -> bool | None:
         """Ask once for a piece to be put in; what the client says, None if nothing."""
+        if self._is_begun and self._is_forgetful:
+            piece = self._at_the_end(piece)
         self._flight = piece if self._is_begun else self._opening() + piece
         self._seen.clear()
         self._moved.clear()
@@ -331,15 +336,27 @@ class Writing:
         text = self.text.text
         self._block = self._anchor = answer_position(text)
         gap = "\n\n" if self._anchor else ""
-        if self.session.editor.name in FORGETFUL:
+        if self._is_forgetful:
             gap = gap[text.count("\n", self._anchor) :]
             self._block = self._anchor = len(text)
         return gap + OPENING if self._is_said else ""
 
     @property
-    def _is_at_end(self) -> bool:
+    def _is_forgetful(self) -> bool:
         """Whether the answer is written at the very end, for a client that may have changed what is above."""
-        return self.session.editor.name in FORGETFUL and self._anchor == len(self.text.text)
+        return self.session.editor.name in FORGETFUL
+
+    def _at_the_end(self, piece: str) -> str:
+        """Let a piece go below the blanks that are behind the answer by now: the piece as it follows them."""
+        text = self.text.text
+        ends = text.count("\n", self._anchor)
+        self._anchor = len(text)
+        if not ends:
+            return piece
+        own = len(piece) - len(piece.lstrip("\n"))
+        return (
+            piece[min(own, ends) :] if own else f" {piece}"
+        )  # no heading, nor anything else of a line's start
 
     async def _is_seen(self, patience: float) -> bool:
         while not self._seen.is_set():
@@ -354,7 +371,7 @@ class Writing:
         before = self.text.text[: self._anchor]
         line = before.count("\n")
         place = self.text.position(line, self._anchor - (before.rfind("\n") + 1))
-        if self._is_at_end:
+        if self._is_forgetful:
             place = PAST_THE_END
         edit = types.TextEdit(types.Range(place, place), inserted)
         return await self.session.editor.apply(self._edit_of(edit, version), timeout)
@@ -412,13 +429,19 @@ class Writing:
         self._flight = self._flight if may_come else ""
 
 
-def is_kept(old: str, new: str, start: int) -> bool:
-    """Whether `new` is `old` with changes before `start` alone, which begins a line in both."""
+def shift_of(old: str, new: str, start: int, end: int) -> int | None:
+    """How far the lines of `old` from `start` have moved in `new`; None where they have changed.
+
+    Blanks after `end` do not count where nothing else is there, as in `is_kept_but_for_blanks`.
+    """
     kept = old[start:]
     if not new.endswith(kept):
-        return False
+        kept, new = old[start:end].rstrip(), new.rstrip()
+        if old[end:].strip() or not kept or not new.endswith(kept):
+            return None
     at = len(new) - len(kept)
-    return (at == 0 or new[at - 1] == "\n") if start else at == 0
+    is_line = (at == 0 or new[at - 1] == "\n") if start else at == 0
+    return at - start if is_line else None
 
 
 def is_kept_but_for_blanks(old: str, new: str, end: int) -> bool:

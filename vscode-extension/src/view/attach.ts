@@ -1,5 +1,6 @@
 // What of the editor goes along with a message: the selection, a file, the problems of a file.
 import * as vscode from "vscode";
+import { say } from "../ui.ts";
 import type { Attachment } from "./chat.ts";
 import { type Diagnostic, lines } from "./context.ts";
 
@@ -25,10 +26,13 @@ export interface Passage {
 /** What can be attached. */
 export type Kind = "selection" | "file" | "problems";
 
-/** What is to be attached, nothing where the user changed their mind; a line of text where there is nothing. */
-export async function attachments(kind: Kind): Promise<Attachment[] | string> {
+/**
+ * What is to be attached to a message of a folder's chat, nothing where the user changed their mind; a line of text
+ * where there is nothing.
+ */
+export async function attachments(kind: Kind, folder: vscode.Uri | undefined): Promise<Attachment[] | string> {
   if (kind === "file") {
-    return (await chooseFiles()).map(file);
+    return folder === undefined ? "Open the folder that the file lies in." : files(folder);
   }
   const one = kind === "selection" ? selection() : problems();
   const nothing = kind === "selection" ? "Nothing is selected in the editor." : "The file in the editor has no problems.";
@@ -80,25 +84,37 @@ function problems(): Attachment | undefined {
   return { chip: { kind: "problems", label: `${count} in ${basename(uri)}`, title }, context: { diagnostics } };
 }
 
-/** Asks for files: those in the editor first, then the workspace's, or any other by its path. */
-async function chooseFiles(): Promise<vscode.Uri[]> {
+/** Asks for files of a folder; the server takes none that lies outside. */
+async function files(folder: vscode.Uri): Promise<Attachment[]> {
+  const chosen = await chooseFiles(folder);
+  const inside = chosen.filter((uri) => isIn(folder, uri));
+  if (inside.length < chosen.length) {
+    say(`Only files of the folder ${basename(folder)} can be attached.`);
+  }
+  return inside.map(file);
+}
+
+/** Asks for files: those in the editor first, then the folder's, or any other of it by its path. */
+async function chooseFiles(folder: vscode.Uri): Promise<vscode.Uri[]> {
   const open = vscode.window.tabGroups.all
     .flatMap((group) => group.tabs)
     .map(({ input }) => (input instanceof vscode.TabInputText ? input.uri : undefined))
-    .filter((uri) => uri !== undefined);
+    .filter((uri) => uri !== undefined)
+    .filter((uri) => isIn(folder, uri));
   const other = { label: "Another file…", uri: undefined };
-  const choices = found(open).then((files) => [...files, other]);
+  const choices = found(folder, open).then((files) => [...files, other]);
   const title = "Attach files";
   const picked = await vscode.window.showQuickPick(choices, { title, canPickMany: true, matchOnDescription: true });
   const uris = (picked ?? []).map(({ uri }) => uri).filter((uri) => uri !== undefined);
   const wantsOther = picked?.some(({ uri }) => uri === undefined) === true;
-  const others = wantsOther ? await vscode.window.showOpenDialog({ title, canSelectMany: true }) : undefined;
+  const others = wantsOther ? await vscode.window.showOpenDialog({ title, canSelectMany: true, defaultUri: folder }) : undefined;
   return [...uris, ...(others ?? [])];
 }
 
 /** The files to choose from, each once. */
-async function found(open: vscode.Uri[]): Promise<{ label: string; description: string; uri: vscode.Uri }[]> {
-  const all = [...open, ...(await vscode.workspace.findFiles("**/*", NOT_ASKED_ABOUT, MOST_FILES))];
+async function found(folder: vscode.Uri, open: vscode.Uri[]): Promise<{ label: string; description: string; uri: vscode.Uri }[]> {
+  const pattern = new vscode.RelativePattern(folder, "**/*");
+  const all = [...open, ...(await vscode.workspace.findFiles(pattern, NOT_ASKED_ABOUT, MOST_FILES))];
   const once = new Map(all.map((uri) => [uri.toString(), uri]));
   return [...once.values()].map((uri) => ({
     label: basename(uri),
@@ -127,6 +143,11 @@ function diagnostic(uri: vscode.Uri, { range, severity, message, source, code }:
     ...(source === undefined ? {} : { source }),
     ...(name === undefined ? {} : { code: String(name) }),
   };
+}
+
+function isIn(folder: vscode.Uri, uri: vscode.Uri): boolean {
+  const [above, path] = [folder.path.replace(/\/?$/, "/"), uri.path];
+  return uri.scheme === folder.scheme && uri.authority === folder.authority && path.startsWith(above);
 }
 
 function basename(uri: vscode.Uri): string {

@@ -177,22 +177,22 @@ export class Chat {
     this.apply({ type: "turn", turn: { ...turn, ...end, ...(isHalf && { failure: { ...failure, message: GONE } }) } });
   }
 
-  /** The whole conversation: turns that nothing came of are left out, files of every turn go along anew. */
+  /**
+   * The whole conversation: turns that nothing came of are left out. What is attached goes along with this message;
+   * the server insists on it, so that nothing of an earlier turn may be there.
+   */
   #params(text: string, context: ChatContext, uri: string | undefined): ChatSendParams {
     const messages: ChatMessage[] = [];
-    let files: ChatContext = {};
     for (const turn of this.#state.turns.filter((one) => one.answer !== "")) {
       const earlier = this.#contexts.get(turn.id) ?? {};
-      files = merged(files, { files: earlier.files });
-      messages.push({ role: "user", content: retold(turn.text, earlier) });
+      messages.push({ role: "user", content: retold(turn.text, earlier, uri) });
       messages.push({ role: "assistant", content: turn.answer });
     }
     messages.push({ role: "user", content: text });
-    const along = merged(files, context);
     return {
       messages,
       ...(uri === undefined ? {} : { uri }),
-      ...(isEmpty(along) ? {} : { context: along }),
+      ...(isEmpty(context) ? {} : { context }),
     };
   }
 

@@ -1,4 +1,6 @@
 // What goes along with a message, and how an earlier message tells of what went along with it.
+import path from "node:path";
+import { fileURLToPath } from "node:url";
 import * as v from "valibot";
 
 const Line = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -49,11 +51,14 @@ export function isEmpty(context: ChatContext): boolean {
 }
 
 /**
- * An earlier message with what went along as part of its text: the server attaches things to the last message
- * alone. Files are not told of here; they go along anew, as they are now.
+ * An earlier message of a conversation in a folder, with what went along as part of its text: the server attaches
+ * things to the last message alone. Files are mentioned: they go along as they are now, and one that has gone, or has
+ * become too large, is a note there and no failure. The mentions come first, where no fence that the text leaves open
+ * can hold them.
  */
-export function retold(text: string, context: ChatContext): string {
-  const blocks = [text];
+export function retold(text: string, context: ChatContext, folder?: string): string {
+  const mentions = (context.files ?? []).map((file) => mention(file, folder)).filter((one) => one !== undefined);
+  const blocks = mentions.length === 0 ? [text] : [mentions.join("\n"), text];
   const { selection, diagnostics } = context;
   if (selection !== undefined) {
     const place = `${nameOf(selection.uri)}, ${lines(selection)}`;
@@ -79,6 +84,26 @@ export function nameOf(uri: string): string {
 export function lines(selection: Pick<Selection, "startLine" | "endLine">): string {
   const [first, last] = [selection.startLine + 1, Math.max(selection.endLine, selection.startLine + 1)];
   return first === last ? `line ${first}` : `lines ${first} to ${last}`;
+}
+
+/** The mention of a file, by its path in the folder if it is there; undefined for one that none can name. */
+function mention(file: string, folder: string | undefined): string | undefined {
+  const whole = pathOf(file);
+  const root = folder === undefined ? undefined : pathOf(folder);
+  if (whole === undefined || /["\n\0]/.test(whole)) {
+    return undefined;
+  }
+  const inside = root === undefined ? whole : path.relative(root, whole);
+  const isInside = inside !== "" && !path.isAbsolute(inside) && inside.split(path.sep)[0] !== "..";
+  return `@file:"${isInside ? inside.split(path.sep).join("/") : whole}"`;
+}
+
+function pathOf(uri: string): string | undefined {
+  try {
+    return fileURLToPath(uri);
+  } catch {
+    return undefined; // on no disk
+  }
 }
 
 function told(diagnostic: Diagnostic): string {

@@ -129,7 +129,7 @@ export class Panel implements vscode.WebviewViewProvider, vscode.Disposable {
   }
 
   async #attach(kind: Kind): Promise<void> {
-    const found = await attachments(kind);
+    const found = await attachments(kind, this.#folder()?.uri);
     if (typeof found === "string") {
       void vscode.window.showInformationMessage(found);
       return;

@@ -112,7 +112,7 @@ test("the whole conversation goes with each message", async () => {
   assert.equal(stage.sent[1]?.uri, "file:///w");
 });
 
-test("what is attached goes with one message, and is told of or goes along anew with the next", async () => {
+test("what is attached goes with one message, and the next tells of it where it was said", async () => {
   const stage = new Stage();
   stage.chat.attach(selected);
   stage.chat.attach(file("b.py"));
@@ -121,8 +121,9 @@ test("what is attached goes with one message, and is told of or goes along anew 
   assert.deepEqual(stage.sent[0]?.context, { selection, files: ["file:///w/b.py"] });
   assert.deepEqual([stage.view.chips, stage.last?.attached], [[], ["a.py", "b.py"]]);
   await stage.exchange("two", "2");
-  assert.deepEqual(stage.sent[1]?.context, { files: ["file:///w/b.py"] });
-  assert.match(stage.sent[1].messages?.[0]?.content ?? "", /^one\n\nSelection in a\.py, line 1:\n```python\nx = 1/);
+  assert.equal(stage.sent[1]?.context, undefined);
+  const expected = /^@file:"b\.py"\n\none\n\nSelection in a\.py, line 1:\n```python\nx = 1/;
+  assert.match(stage.sent[1]?.messages?.[0]?.content ?? "", expected);
 });
 
 test("a second selection takes the place of the first, a file is attached once, and both can be taken back", async () => {
@@ -236,8 +237,9 @@ test("the history is there again after a reload, an answer under way as stopped"
   const next = new Stage(JSON.parse(JSON.stringify(stage.kept)));
   assert.deepEqual(next.view.turns.map(({ text, state }) => [text, state]), [["one", "done"], ["two", "stopped"]]);
   await next.exchange("three", "3");
-  assert.deepEqual(roles(next.sent[0] ?? {}), [["user", "one"], ["assistant", "1"], ["user", "three"]]);
-  assert.deepEqual(next.sent[0]?.context, { files: ["file:///w/b.py"] });
+  const one = '@file:"b.py"\n\none';
+  assert.deepEqual(roles(next.sent[0] ?? {}), [["user", one], ["assistant", "1"], ["user", "three"]]);
+  assert.equal(next.sent[0]?.context, undefined);
 });
 
 test("a growing answer is kept once a second", () => {

@@ -23,11 +23,19 @@ test("nothing merged with nothing is nothing", () => {
 
 test("an earlier message tells of its selection and problems", () => {
   assert.equal(
-    retold("why?", { selection, diagnostics: [problem], files: ["file:///w/c.py"] }),
+    retold("why?", { selection, diagnostics: [problem] }),
     "why?\n\nSelection in a b.py, lines 3 to 9:\n```python\nx = 1\n```\n\n" +
       "Diagnostics:\n```\na.py:3 error: no [ruff E1]\n```",
   );
   assert.equal(retold("why?", {}), "why?");
+});
+
+test("an earlier message mentions its files, by their paths in the folder where they are", () => {
+  const files = ["file:///w/src/a%20b.py", "file:///x/c.py", "file:///w/%22.py", "untitled:Untitled-1"];
+  assert.equal(retold("why?", { files }, "file:///w"), '@file:"src/a b.py"\n@file:"/x/c.py"\n\nwhy?');
+  assert.equal(retold("why?", { files: ["file:///w/..b.py"] }, "file:///w"), '@file:"..b.py"\n\nwhy?');
+  assert.equal(retold("why?", { files: ["file:///w/c.py"] }), '@file:"/w/c.py"\n\nwhy?');
+  assert.equal(retold("why?", { files: ["untitled:Untitled-1"] }, "file:///w"), "why?");
 });
 
 test("nothing in a selection ends its fence", () => {

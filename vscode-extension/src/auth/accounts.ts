@@ -1,16 +1,17 @@
 // The Accounts menu: a session for each credential that signs some folder's requests. No key or token is in one.
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import * as vscode from "vscode";
 import type { Status } from "../contract.gen.ts";
 import type { Core } from "../core.ts";
 import { Failure } from "../failure.ts";
+import { say } from "../ui.ts";
+import { sessionsOf, type Session } from "./sessions.ts";
 import type { SignIn } from "./signin.ts";
 
 const ID = "qwen-ls";
 const LABEL = "Qwen";
 const SALT = "sessionSalt"; // in the extension's own state, so that an id says nothing and outlives a reload
 const PATIENCE_MS = 10_000; // a first start may take minutes; whoever asks meanwhile is told of sessions later
-const LABELS: Record<string, string> = { "qwen-oauth": "Qwen account" };
 
 /** Fits VS Code's AuthenticationProvider. */
 export class Accounts implements vscode.AuthenticationProvider, vscode.Disposable {
@@ -18,7 +19,7 @@ export class Accounts implements vscode.AuthenticationProvider, vscode.Disposabl
   readonly #signIn: SignIn;
   readonly #changed = new vscode.EventEmitter<vscode.AuthenticationProviderAuthenticationSessionsChangeEvent>();
   readonly #registrations: vscode.Disposable[];
-  #sessions: vscode.AuthenticationSession[] = [];
+  #sessions: Session[] = [];
 
   readonly onDidChangeSessions = this.#changed.event;
 
@@ -43,7 +44,8 @@ export class Accounts implements vscode.AuthenticationProvider, vscode.Disposabl
     if (statuses !== undefined) {
       this.#take(statuses);
     }
-    return this.#sessions.filter((session) => !scopes?.length || scopes.every((one) => session.scopes.includes(one)));
+    const sessions = this.#sessions.map(shown);
+    return sessions.filter((session) => !scopes?.length || scopes.every((one) => session.scopes.includes(one)));
   }
 
   async createSession(scopes: readonly string[]): Promise<vscode.AuthenticationSession> {
@@ -59,14 +61,19 @@ export class Accounts implements vscode.AuthenticationProvider, vscode.Disposabl
     return session;
   }
 
+  /** Signs out of a credential in each folder that it still signs for; what signs there by now is another matter. */
   async removeSession(id: string): Promise<void> {
-    const method = this.#sessions.find((session) => session.id === id)?.scopes[0];
-    if (method === undefined) {
-      return;
+    const { uris, method } = this.#sessions.find((session) => session.id === id) ?? { uris: [], method: "" };
+    const said: string[] = [];
+    for (const uri of uris) {
+      const status = await this.#core.server.command("qwen.auth.status", { uri });
+      if (sessionsOf([status], this.#salt()).some((session) => session.id === id)) {
+        said.push(await this.#signIn.logout(method, uri));
+      }
     }
-    const uri = this.#core.statuses.all().find((status) => status.method === method)?.uri;
-    const message = await this.#signIn.logout(method, uri);
-    void vscode.window.showInformationMessage(message);
+    for (const message of new Set(said)) {
+      say(message);
+    }
   }
 
   /** The status of every folder, as the server has it now; undefined where it does not answer. */
@@ -86,31 +93,12 @@ export class Accounts implements vscode.AuthenticationProvider, vscode.Disposabl
 
   #take(statuses: readonly Status[]): void {
     const before = this.#sessions;
-    const found = new Map<string, vscode.AuthenticationSession>();
-    for (const status of statuses) {
-      const session = this.#sessionOf(status);
-      if (session !== undefined) {
-        found.set(session.id, session);
-      }
-    }
-    this.#sessions = [...found.values()];
+    this.#sessions = sessionsOf(statuses, this.#salt());
     const added = this.#sessions.filter((one) => !before.some(({ id }) => id === one.id));
-    const removed = before.filter((one) => !found.has(one.id));
+    const removed = before.filter((one) => !this.#sessions.some(({ id }) => id === one.id));
     if (added.length > 0 || removed.length > 0) {
-      this.#changed.fire({ added, removed, changed: [] });
+      this.#changed.fire({ added: added.map(shown), removed: removed.map(shown), changed: [] });
     }
-  }
-
-  /** The session of a status. A token changes with each refresh, and its session does not. */
-  #sessionOf(status: Status): vscode.AuthenticationSession | undefined {
-    const { method, signedIn, provider = "", fingerprint = "" } = status;
-    if (signedIn !== true || method === undefined) {
-      return undefined;
-    }
-    const isKey = method === "api-key";
-    const label = isKey ? `${provider} ${fingerprint}`.trim() : (LABELS[method] ?? method);
-    const id = createHash("sha256").update(JSON.stringify([this.#salt(), method, label])).digest("hex");
-    return { id, accessToken: id, account: { id: `${method} ${label}`, label }, scopes: [method] };
   }
 
   #salt(): string {
@@ -122,6 +110,10 @@ export class Accounts implements vscode.AuthenticationProvider, vscode.Disposabl
     }
     return salt;
   }
+}
+
+function shown({ id, method, label }: Session): vscode.AuthenticationSession {
+  return { id, accessToken: id, account: { id: `${method} ${label}`, label }, scopes: [method] };
 }
 
 function later(milliseconds: number): Promise<undefined> {

@@ -1,4 +1,5 @@
 // Signing in, out, and switching: the user's choices, put to the server.
+import { realpath } from "node:fs/promises";
 import * as vscode from "vscode";
 import type { DeviceCode, LoginParams, LoginResult, SwitchParams } from "../contract.gen.ts";
 import type { Core } from "../core.ts";
@@ -6,6 +7,7 @@ import { chooseFolder } from "../folders.ts";
 import { busy, say, tell, type Report } from "../ui.ts";
 import type { Keys } from "./keys.ts";
 import { redirectUri } from "./redirect.ts";
+import { keysOf } from "./sessions.ts";
 
 const API_KEY = "api-key";
 const COPY_CONTEXT = "qwenLs.hasCode"; // for the palette entry that copies the code
@@ -98,13 +100,13 @@ export class SignIn implements vscode.Disposable {
     if (where === undefined) {
       return false;
     }
-    const { uri } = where;
-    const [status, { keys }] = await Promise.all([
+    const { uri, folder } = where;
+    const [status, { keys }, real] = await Promise.all([
       server.command("qwen.auth.status", { uri }),
       server.command("qwen.keys.list", { uri }),
+      folder && realpath(folder.uri.fsPath).catch(() => folder.uri.fsPath),
     ]);
-    const here = keys.filter((key) => key.target === "user" || key.active);
-    const items = here.map((key) => {
+    const items = keysOf(real, keys).map((key) => {
       const whose = key.target === "user" ? "this user" : "this workspace";
       const forget = (): Promise<string> => this.#keys.remove(key, uri);
       return { label: `Forget the key ${key.fingerprint}`, description: `${key.provider}, for ${whose}`, forget };

@@ -35,7 +35,7 @@ def only(scene: Scene, *pythons: str) -> None:
 
 
 async def test_the_packed_server_is_set_up(scene: Scene, windows: Windows) -> None:
-    """The progress is shown, the server answers, and the next window finds it made."""
+    """The progress is shown, the server answers, the next window finds it; without Python it is made anew."""
     key = canary("VS Code: the packed server")
     scene.provider.configure(keys=[key], reply="Signed.")
     only(scene, sys.executable)
@@ -55,6 +55,13 @@ async def test_the_packed_server_is_set_up(scene: Scene, windows: Windows) -> No
     await window.status_item("API key").wait_for()
     (again,) = windows.language_servers()
     assert arguments_of(again)[1] == program
+    for python in Path(program).parent.glob("python*"):
+        python.unlink()
+    await window.reload()
+    await window.page.get_by_text("setting up the server").first.wait_for()
+    await window.status_item("API key").wait_for(timeout=MAKING)
+    (other,) = windows.language_servers()
+    assert arguments_of(other)[1] != program
 
 
 async def test_without_python_the_user_reads_what_to_install(scene: Scene, windows: Windows) -> None:

@@ -39,6 +39,11 @@ export async function findEnvironment(storage: string, wheel: string): Promise<s
   return programIn(folder);
 }
 
+/** Has nobody find the environment for this wheel any more. Its folder stays: another window's server may run in it. */
+export async function forgetEnvironment(storage: string, wheel: string): Promise<void> {
+  await rm(pointerOf(storage, await digestOf(wheel)), { force: true });
+}
+
 /**
  * Makes the environment and returns the path of its `qwen-ls`. Several windows may do so at once: each works in a
  * folder of its own, and the first to finish wins. Throws a Failure that says what is missing.

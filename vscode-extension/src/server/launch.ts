@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import path from "node:path";
 import * as vscode from "vscode";
 import { Failure } from "../failure.ts";
-import { findEnvironment, makeEnvironment, type Making } from "./environment.ts";
+import { findEnvironment, forgetEnvironment, makeEnvironment, type Making } from "./environment.ts";
 import { findOnPath, isExecutable } from "./programs.ts";
 
 const PROGRAM = "qwen-ls";
@@ -11,14 +11,17 @@ const PROGRAM = "qwen-ls";
 /** A program that is the server, and where it comes from. */
 export interface Launch {
   readonly command: string;
-  readonly from: "setting" | "path" | "own";
+  readonly from: "setting" | "path" | "own" | "own, made anew";
 }
 
-/** Finds the program. `skipPath` passes over the one on PATH. Throws a Failure that says what is missing. */
+/** What is not tried again: the program on PATH; our own environment as it was found. */
+export type Skipped = "path" | "own";
+
+/** Finds the program, `skipped` ones apart. Throws a Failure that says what is missing. */
 export async function findServer(
   context: vscode.ExtensionContext,
   log: vscode.LogOutputChannel,
-  skipPath: boolean,
+  skipped?: Skipped,
 ): Promise<Launch> {
   const set = textSetting("server.path");
   if (set !== undefined) {
@@ -30,24 +33,27 @@ export async function findServer(
     throw new Failure(`${what}. ${remedy}.`, { kind: "no-server", remedy });
   }
   const refused = refusedFolders();
-  const onPath = skipPath ? undefined : await findOnPath(PROGRAM, process.env, refused);
+  const onPath = skipped !== undefined ? undefined : await findOnPath(PROGRAM, process.env, refused);
   if (onPath !== undefined) {
     return { command: onPath, from: "path" };
   }
-  return { command: await ownServer(context, log, refused), from: "own" };
-}
-
-async function ownServer(
-  context: vscode.ExtensionContext,
-  log: vscode.LogOutputChannel,
-  refused: readonly string[],
-): Promise<string> {
   const wheel = await packedWheel(context);
   const storage = context.globalStorageUri.fsPath;
+  if (skipped === "own") {
+    await forgetEnvironment(storage, wheel);
+  }
   const found = await findEnvironment(storage, wheel);
   if (found !== undefined) {
-    return found;
+    return { command: found, from: "own" };
   }
+  return { command: await makeServer({ storage, wheel, refused }, log), from: "own, made anew" };
+}
+
+/** Makes our own environment, which the user sees and can cancel. */
+async function makeServer(
+  given: Pick<Making, "storage" | "wheel" | "refused">,
+  log: vscode.LogOutputChannel,
+): Promise<string> {
   const options = { location: vscode.ProgressLocation.Notification, title: "Qwen: setting up the server", cancellable: true };
   return vscode.window.withProgress(options, async (progress, token) => {
     const abort = new AbortController();
@@ -55,11 +61,9 @@ async function ownServer(
       abort.abort();
     });
     const making: Making = {
-      storage,
-      wheel,
+      ...given,
       python: textSetting("server.python"),
       environment: process.env,
-      refused,
       report: (message) => {
         progress.report({ message });
       },

@@ -211,13 +211,16 @@ export class LanguageServer implements Server, vscode.Disposable {
     }
     this.#set("starting");
     try {
-      await this.#connect(await findServer(this.#context, this.#log, false));
+      await this.#connect(await findServer(this.#context, this.#log));
     } catch (error) {
       this.#fail(failureOf(error));
     }
   }
 
-  /** Connects; a `qwen-ls` on PATH that speaks another protocol gives way to our own. */
+  /**
+   * Connects. A `qwen-ls` on PATH that speaks another protocol gives way to our own, and our own that does not start
+   * to a new one: its Python may have gone.
+   */
   async #connect(launch: Launch): Promise<void> {
     const { command } = launch;
     this.#log.info(`Starting ${command} (${launch.from})`);
@@ -237,14 +240,20 @@ export class LanguageServer implements Server, vscode.Disposable {
       await client.start();
     } catch (error) {
       await this.#drop(client);
-      throw cannotStart(command, error);
+      const failure = cannotStart(command, error);
+      if (launch.from === "own") {
+        this.#log.warn(`${failure.message} The extension's own environment is made anew`);
+        await this.#connect(await findServer(this.#context, this.#log, "own"));
+        return;
+      }
+      throw failure;
     }
     const ours = capabilitiesOf(client);
     if (ours?.version !== VERSION) {
       await this.#drop(client);
       if (launch.from === "path") {
         this.#log.warn(`${command} speaks another version of the protocol; the extension's own server is used`);
-        await this.#connect(await findServer(this.#context, this.#log, true));
+        await this.#connect(await findServer(this.#context, this.#log, "path"));
         return;
       }
       throw otherVersion(command, ours?.version);

@@ -7,7 +7,7 @@ import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import test from "node:test";
-import { findEnvironment, makeEnvironment, type Making } from "../../src/server/environment.ts";
+import { findEnvironment, forgetEnvironment, makeEnvironment, type Making } from "../../src/server/environment.ts";
 import { Failure } from "../../src/failure.ts";
 import { makeWheelhouse } from "./wheelhouse.ts";
 
@@ -55,6 +55,18 @@ test("two windows that make it at once end with one, which runs and is found aga
   assert.deepEqual(one.said.sort(), [...steps, ...steps].sort());
   await rm(path.dirname(program), { recursive: true });
   assert.equal(await findEnvironment(one.storage, one.wheel), undefined);
+});
+
+test("one that is forgotten is not found any more, and a new one is made beside it", async () => {
+  const one = await making();
+  const program = await makeEnvironment(one);
+  await forgetEnvironment(one.storage, one.wheel);
+  assert.equal(await findEnvironment(one.storage, one.wheel), undefined);
+  await forgetEnvironment(one.storage, one.wheel);
+  const other = await makeEnvironment(one);
+  assert.notEqual(other, program);
+  assert.equal(await findEnvironment(one.storage, one.wheel), other);
+  assert.match(execFileSync(program, ["--version"], { encoding: "utf8" }), /^qwen-ls 1/); // a window may still run it
 });
 
 test("what pip cannot get is said in pip's own words, and nothing is left behind", async () => {

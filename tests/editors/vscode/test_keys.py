@@ -32,20 +32,27 @@ async def set_key(window: Workbench, scene: Scene, key: str, *, folder: str | No
 
 
 async def test_each_folder_sends_its_own_key(scene: Scene, windows: Windows) -> None:
-    """Two keys in a real keyring, one for each folder; nothing that VS Code writes holds either of them."""
-    keys = [canary("VS Code: the key of one"), canary("VS Code: the key of two")]
+    """Two keys in a real keyring, one for each folder; nothing that VS Code writes holds either of them.
+
+    The same goes for the key of an `.env` file that is open, and for the proxy's password.
+    """
+    keys = [canary(f"VS Code: {name}") for name in ("the key of one", "of two", "of a file", "of a proxy")]
     scene.provider.configure(keys=keys, reply="Signed.")
     folders = [scene.folder("one"), scene.folder("two")]
     for folder in folders:
         (folder / f"{folder.name}.txt").write_text("text\n")
-    settings = {"qwenLs.trace.server": "verbose"}
+    proxy = f"http://somebody:{keys[3]}@127.0.0.1:9"  # loopback is never proxied
+    settings = {"qwenLs.trace.server": "verbose", "qwenLs.proxy": proxy}
     with keyring_environment("unlocked") as variables:
         scene.env |= variables
         window = await windows.open(windows.workspace(*folders), settings=settings)
         await window.status_item("signed out").wait_for()
         await window.log_everything()
-        for key, folder in zip(keys, folders, strict=True):
+        await window.command("Qwen: Restart Server")  # so that its start is traced too
+        for key, folder in zip(keys, folders, strict=False):
             await set_key(window, scene, key, folder=folder.name)
+        (folders[0] / ".env").write_text(f"OPENAI_API_KEY={keys[2]}\n")
+        await window.open_file(folders[0] / ".env")
         await window.open_chat()
         for folder in folders:
             await window.open_file(folder / f"{folder.name}.txt")
@@ -54,9 +61,11 @@ async def test_each_folder_sends_its_own_key(scene: Scene, windows: Windows) -> 
         await window.screenshot("two-folders")
         await windows.close()
     asked = [(e["json"]["messages"][-1]["content"], e["authorization"]) for e in streams(scene)]
-    wanted = [(f"I am in {f.name}", f"Bearer {k}") for k, f in zip(keys, folders, strict=True)]
+    wanted = [(f"I am in {f.name}", f"Bearer {k}") for k, f in zip(keys, folders, strict=False)]
     assert asked == wanted
-    places = dict(files_below(scene.root))
+    found = files_below(scene.root, but=(".env", "settings.json"))
+    places = {place: text for place, text in found if "User/History" not in place}  # copies of the settings
+    assert any(b"didOpen" in text for place, text in places.items() if "logs" in place)
     assert any(b"qwen.keys.set" in text for place, text in places.items() if "logs" in place)  # it was traced
     assert sweep(places, dict.fromkeys(keys, "a key")) == []
 

@@ -11,6 +11,7 @@ import {
 } from "vscode-languageclient/node";
 import type { ClientCapabilities, InitializationOptions } from "../contract.gen.ts";
 import { userSettings } from "../settings.ts";
+import { tracing } from "./trace.ts";
 
 /** What this client can do, beside the standard. */
 export const CAPABILITIES: ClientCapabilities = {
@@ -45,7 +46,7 @@ export function clientOptions(
   return {
     documentSelector: [{ scheme: "file" }, { language: "qwen-chat" }],
     outputChannel: log,
-    traceOutputChannel: log,
+    traceOutputChannel: tracing(log),
     revealOutputChannelOn: RevealOutputChannelOn.Never,
     markdown: { isTrusted: false, supportHtml: false },
     initializationOptions: (): InitializationOptions => ({

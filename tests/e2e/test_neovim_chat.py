@@ -86,6 +86,30 @@ async def test_a_question_about_lines(version: Version, scene: Scene) -> None:
 
 
 @EVERY_VERSION
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [("", "untitled:Untitled-"), (" | setlocal buftype=nofile | file man://made(1)", "untitled:man:")],
+    ids=["unnamed", "man"],
+)
+async def test_a_question_about_lines_of_no_file(
+    version: Version, more: str, name: str, scene: Scene
+) -> None:
+    """The text itself goes along, with what Neovim calls the buffer."""
+    scene.provider.configure(keys=["k-for-lines"])
+    async with running_neovim(version, scene, scene.folder("ws", scene.pair("k-for-lines"))) as nvim:
+        await nvim.command("enew" + more)
+        await nvim.lua("vim.fn.setline(1, {'first', 'second', 'third', 'fourth'})")
+        await nvim.command("2,3Qwen ask what is this?")
+        await nvim.until(IN_CHAT)
+        await nvim.until(COUNT_IS, "### assistant", 1)
+        sent = scene.requests("chat")[-1]["json"]["messages"][-1]["content"]
+        assert sent.startswith(f"Selection in `{name}")
+        assert "second\nthird\n" in sent
+        assert "first" not in sent
+        assert "what is this?" in sent
+
+
+@EVERY_VERSION
 async def test_folds_are_not_computed_while_an_answer_is_written(
     version: Version, scene: Scene, brief_llama: Llama
 ) -> None:

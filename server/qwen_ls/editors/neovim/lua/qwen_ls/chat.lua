@@ -198,12 +198,21 @@ function M.chat(call)
   new(call, {}, call.text)
 end
 
+--- What a selection's lines are in: a file, or a buffer that no file holds, whose text alone counts.
+---@param bufnr integer
+---@return string
+local function origin_of(bufnr)
+  local path, name = config.file(bufnr), vim.api.nvim_buf_get_name(bufnr)
+  if path then return vim.uri_from_fname(path) end
+  return 'untitled:' .. (name ~= '' and name or 'Untitled-' .. bufnr)
+end
+
 --- `:[range]Qwen ask [question]`: about these lines.
 ---@param call qwen_ls.Call
 function M.ask(call)
   local first, last = unpack(call.lines or { 1, vim.api.nvim_buf_line_count(call.bufnr) })
   local selection = {
-    uri = client.uri(call.bufnr),
+    uri = origin_of(call.bufnr),
     startLine = first - 1,
     endLine = last,
     text = table.concat(vim.api.nvim_buf_get_lines(call.bufnr, first - 1, last, false), '\n'),

@@ -291,6 +291,22 @@ async def test_completion(version: Version, scene: Scene) -> None:
 
 
 @EVERY_VERSION
+async def test_completion_of_a_server_of_ones_own(version: Version, scene: Scene) -> None:
+    """The running server's methods are completed; a sign-in that yields a key, only where one signs in."""
+    url = scene.provider.base_url
+    corp = {"deviceEndpoint": url, "tokenEndpoint": url, "clientId": "c", "chatBaseUrl": url}
+    scene.settings(oauthServers={"corp": corp})
+    async with running_neovim(version, scene, scene.folder()) as nvim:
+        assert await nvim.call("nvim_eval", "getcompletion('Qwen login o', 'cmdline')") == ["openrouter"]
+        await nvim.command("Qwen status")
+        await nvim.until("return require('qwen_ls').status() ~= ''")
+        complete = "return vim.fn.getcompletion('Qwen ' .. ... .. ' ', 'cmdline')"
+        switching = ["api-key", "oauth:corp", "qwen-oauth"]
+        assert await nvim.lua(complete, "login") == ["api-key", "oauth:corp", "openrouter", "qwen-oauth"]
+        assert await nvim.lua(complete, "switch") == await nvim.lua(complete, "logout") == switching
+
+
+@EVERY_VERSION
 async def test_help_is_found(version: Version, scene: Scene) -> None:
     """Each tag of the help file leads to its place, with no `:helptags` of the user's; none is missing."""
     made = scene.root / "doc"

@@ -4,6 +4,9 @@ local client = require('qwen_ls.client')
 local M = {}
 
 local API_KEY = 'api-key'
+---@type { method: string, switchable: boolean? }[]
+local METHODS =
+  { { method = 'qwen-oauth' }, { method = API_KEY }, { method = 'openrouter', switchable = false } }
 local LABELS = { ['qwen-oauth'] = 'Qwen account' }
 
 ---@param result { message: string? }
@@ -191,6 +194,15 @@ function M.login(call)
       login_with(call.bufnr, chosen.method)
     end)
   end)
+end
+
+--- The methods that the server knows, servers of the user's own among them; else those there always are.
+---@param is_way_in boolean Whether a sign-in that yields a key is one.
+---@return string[]
+function M.methods(is_way_in)
+  local known = (client.now('qwen.auth.methods') or { methods = METHODS }).methods ---@type qwen.AuthMethod[]
+  local found = vim.tbl_filter(function(each) return is_way_in or each.switchable ~= false end, known)
+  return vim.tbl_map(function(each) return each.method end, found)
 end
 
 --- `:Qwen logout [method]`

@@ -6,6 +6,8 @@ local M = {}
 local HAS_011 = vim.fn.has('nvim-0.11') == 1
 --- Milliseconds that a page may take to open before it counts as opened: some programs stay until closed.
 local OPEN_MS = 1500
+--- Milliseconds that a completion may wait for the server.
+local NOW_MS = 300
 --- Milliseconds between two looks at whether it has ended.
 local LOOK_MS = 25
 
@@ -193,6 +195,18 @@ function M.command(bufnr, name, argument, done, failed)
   if argument.uri == nil then argument = vim.tbl_extend('force', argument, { uri = M.uri(bufnr) }) end
   if next(argument) == nil then argument = vim.empty_dict() end
   M.request(bufnr, 'workspace/executeCommand', { command = name, arguments = { argument } }, done, failed)
+end
+
+--- A command's result at once, as a completion needs it; nil where no server is ready, or it takes too long.
+---@param name qwen.Command
+---@return table?
+function M.now(name)
+  local client = M.get()
+  if not client or not client.initialized then return end
+  local params = { command = name, arguments = { vim.empty_dict() } }
+  local bufnr = vim.api.nvim_get_current_buf()
+  local reply = call(client, 'request_sync', 'workspace/executeCommand', params, NOW_MS, bufnr)
+  return reply and reply.result
 end
 
 -- --- what the server sends ----------------------------------------------------------------------

@@ -47,7 +47,11 @@ end
 ---@field run fun(call: qwen_ls.Call)
 ---@field complete? string[]|fun(): string[]
 
-local METHODS = { 'qwen-oauth', 'api-key', 'openrouter' }
+---@return string[]
+local function ways_in() return require('qwen_ls.auth').methods(true) end
+
+---@return string[]
+local function methods() return require('qwen_ls.auth').methods(false) end
 
 --- A word of `:Qwen` that a module does.
 ---@param module string
@@ -60,9 +64,9 @@ end
 
 ---@type table<string, qwen_ls.Word>
 M.words = {
-  login = word('qwen_ls.auth', 'login', METHODS),
-  logout = word('qwen_ls.auth', 'logout', METHODS),
-  switch = word('qwen_ls.auth', 'switch', METHODS),
+  login = word('qwen_ls.auth', 'login', ways_in),
+  logout = word('qwen_ls.auth', 'logout', methods),
+  switch = word('qwen_ls.auth', 'switch', methods),
   status = word('qwen_ls.auth', 'status'),
   explain = word('qwen_ls.auth', 'explain'),
   keys = word('qwen_ls.auth', 'keys', { 'set', 'list', 'remove' }),

@@ -190,6 +190,23 @@ async def test_the_next_steps_of_a_refused_host(version: Version, scene: Scene) 
 
 
 @EVERY_VERSION
+async def test_consent_by_command(version: Version, scene: Scene) -> None:
+    """`:Qwen trust` gives an answer without a question, lists it, and forgets it."""
+    url = f"{scene.provider.base_url}/v1"
+    folder = scene.folder("ws", f"OPENAI_BASE_URL={url}\n")
+    scene.env["OPENAI_API_KEY"] = "k-of-the-user"
+    async with running_neovim(version, scene, folder) as nvim:
+        await nvim.command("Qwen trust deny")
+        await nvim.said(f"never goes to {url}")
+        await nvim.command("Qwen trust")
+        await nvim.said(f"deny: {url}, named by {folder}/.env")
+        await nvim.command("Qwen trust forget")
+        await nvim.said("1 answers are forgotten")
+        with pytest.raises(NeovimError, match="one of list, allow, deny, forget"):
+            await nvim.command("Qwen trust everybody")
+
+
+@EVERY_VERSION
 async def test_two_folders_with_keys_of_their_own(version: Version, scene: Scene) -> None:
     """One server serves both folders, each by its own key; the status line says whose buffer this is."""
     keys = [canary("of folder one"), canary("of folder two")]
@@ -285,7 +302,7 @@ async def test_completion(version: Version, scene: Scene) -> None:
     """The words of `:Qwen`, and the methods of those that take one."""
     async with running_neovim(version, scene, scene.folder()) as nvim:
         words = await nvim.call("nvim_eval", "getcompletion('Qwen ', 'cmdline')")
-        wanted = "login logout switch status explain keys model chat ask stop doctor env"
+        wanted = "login logout switch status explain keys trust model chat ask stop doctor env"
         assert set(wanted.split()) <= set(words)
         assert await nvim.call("nvim_eval", "getcompletion('Qwen login q', 'cmdline')") == ["qwen-oauth"]
 

@@ -373,6 +373,26 @@ end
 ---@param call qwen_ls.Call
 function M.env(call) client.command(call.bufnr, 'qwen.env.open', {}, say) end
 
+-- --- trust --------------------------------------------------------------------------------------
+
+M.TRUST = { 'list', 'allow', 'deny', 'forget' }
+
+--- `:Qwen trust [verb]`: whether the key may go where this folder's `.env` says, without being asked.
+---@param call qwen_ls.Call
+function M.trust(call)
+  local verb = call.words[1] or 'list'
+  if not vim.tbl_contains(M.TRUST, verb) then
+    return client.say('Say one of ' .. table.concat(M.TRUST, ', '), 'ERROR')
+  end
+  client.command(call.bufnr, 'qwen.trust.' .. verb, {}, function(result)
+    local lines = { result.message }
+    for _, each in ipairs(verb == 'list' and result.consents or {}) do
+      lines[#lines + 1] = ('%s: %s, named by %s'):format(each.decision, each.baseUrl, each.file)
+    end
+    client.say(table.concat(lines, '\n'))
+  end)
+end
+
 -- --- reports ------------------------------------------------------------------------------------
 
 --- Show Markdown in a window of its own; `q` closes it.

@@ -70,6 +70,7 @@ M.words = {
   status = word('qwen_ls.auth', 'status'),
   explain = word('qwen_ls.auth', 'explain'),
   keys = word('qwen_ls.auth', 'keys', { 'set', 'list', 'remove' }),
+  trust = word('qwen_ls.auth', 'trust', function() return require('qwen_ls.auth').TRUST end),
   env = word('qwen_ls.auth', 'env'),
   doctor = word('qwen_ls.auth', 'doctor'),
   model = word('qwen_ls.chat', 'model', function() return require('qwen_ls.chat').models end),

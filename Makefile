@@ -22,7 +22,7 @@ help: ## what can be made
 
 # A stamp per set of extras: nothing is downloaded again until pyproject.toml changes.
 $(VENV)/.%: pyproject.toml
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	$(ONLINE) --editable '.[$(subst +,$(comma),$*)]'
 	@touch $@
 comma := ,
@@ -70,7 +70,7 @@ $(PEERS)/.stamp: $(VENV)/.node
 
 # What is measured, without the tests' packages.
 .bench/env/.stamp: pyproject.toml
-	@test -x .bench/env/bin/python || $(PYTHON) -m venv .bench/env
+	@test -x .bench/env/bin/pip || $(PYTHON) -m venv .bench/env
 	.bench/env/bin/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 

@@ -60,8 +60,10 @@ def act(screen: Screen, title: str) -> None:
 
 def write(screen: Screen, text: str) -> None:
     """Type at the end of the document."""
-    screen.keys("g", "e", "A", text, "Escape")
-    screen.until("NOR")
+    screen.keys("g", "e", "A", text)
+    screen.until(text)
+    screen.keys("Escape")  # by itself: with a key after it, it would be Alt
+    screen.until("INS", gone=True)
 
 
 async def test_an_answer_is_written_and_another_one_stopped(scene: Scene, llama: Llama) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from canary import canary
-from lsp.env_editor import APPLY, TAKES_EDITS, OpenFile, open_file, take_edits
+from lsp.env_editor import APPLY, TAKES_EDITS, OpenFile, edited, open_file, take_edits
 from lsp.handing_over import KEEPS_SECRETS, listed
 from lsp.test_env_language import git, put
 from qwen_ls.core.envfix import CHECK, IGNORE, MOVE, OPEN, TO_FOLDER, TO_USER
@@ -304,6 +304,28 @@ async def test_a_user_who_types_while_a_question_stands_loses_no_line(
     assert "Its line is still in the file: The file has been changed" in result["message"]
     assert "Delete by hand" in result["message"]
     assert KEY in plain_keys(scene).read_text()
+
+
+async def test_an_editor_that_makes_an_edit_of_another_text_is_not_believed(scene: Scene) -> None:
+    """Emacs counts versions only when it tells: the lines are other ones then, and that is said."""
+    folder = scene.folder()
+    text = f"A=1\n{pair(scene)}"
+    file = await opened(scene, folder / ".env", text)
+
+    def apply(params: Any) -> Any:
+        (change,) = params["edit"]["documentChanges"]
+        file.change(edited(f"# typed\n{text}", change["edits"]))
+        return {"applied": True}
+
+    file.client.on(APPLY, apply)
+    result = await file.run(TO_FOLDER, 3)
+    if not result["done"]:
+        result = await file.client.notified(SAID, lambda p: "stored for" in p["message"])
+    assert KEY in file.text
+    assert "OTHER" not in file.text
+    assert "Its line is still in the file" in result["message"]
+    assert "See that no other line is missing" in result["message"]
+    assert (folder / ".env").read_text() == text
 
 
 async def test_an_editor_that_tells_late(scene: Scene) -> None:

@@ -80,7 +80,7 @@ class OpenBuffers:
         if echo.came.is_set():
             return True
         if self.session.texts.get(text.uri) is text and text.text != before:
-            raise changed(file)
+            raise changed(file, was_sent=True)
         return False
 
     def _takes_edits(self) -> bool:
@@ -112,8 +112,15 @@ def unsaved(file: str) -> Problem:
     return Problem(Kind.NOT_SUPPORTED, what, where=file, remedy="Save the file first, then try again")
 
 
-def changed(file: str) -> Problem:
-    """The editor's text has become another one since its lines were counted; nothing is taken out of it."""
-    what = "The file has been changed in the meantime, so nothing was taken out"
+def changed(file: str, *, was_sent: bool = False) -> Problem:
+    """The editor's text has become another one since its lines were counted.
+
+    `was_sent`: when the edit was under way. Emacs makes it all the same where it has not told of the change.
+    """
+    what = "The file has been changed in the meantime"
+    if was_sent:
+        remedy = "See that no other line is missing, delete by hand what has been moved, and save the file"
+        return Problem(Kind.NOT_SUPPORTED, what, where=file, remedy=remedy)
+    what += ", so nothing was taken out"
     remedy = "Delete by hand what has been moved, and save the file"
     return Problem(Kind.NOT_SUPPORTED, what, where=file, remedy=remedy)

@@ -129,6 +129,32 @@ def test_blocks_know_their_lines() -> None:
     assert [(b.heading, b.first, b.end) for b in document.blocks] == [(4, 5, 8), (8, 9, 12)]
 
 
+@pytest.mark.parametrize("fence", ["```", "~~~~"])
+def test_code_that_is_left_open_ends_with_its_answer(fence: str) -> None:
+    """As by a stop: what follows is no code to a preview, and no fence is added to the conversation."""
+    text = f"So:\n\n{fence}py\na = 1"
+    writer = AnswerWriter()
+    written = writer.feed(text) + writer.end()
+    assert written == f"{text}\n{fence}\n<!-- qwen: the fence above is not the answer's -->"
+    assert write_content(Message(Role.ASSISTANT, text)) == written
+    fences = Fences()
+    for line in written.split("\n"):
+        fences.feed(line)
+    assert not fences.inside
+    (block,) = parse_document(f"### assistant\n\n{written}\n\n<!-- qwen: stopped -->\n").blocks
+    assert (block.content, block.marks) == (text, ("stopped",))
+
+
+def test_a_fence_of_the_answers_own_is_none_of_ours() -> None:
+    """Code that has ended stays as it is, also below our mark, where its user has taken our fence away."""
+    text = "```\na = 1\n```"
+    assert write_content(Message(Role.ASSISTANT, text)) == text
+    (block,) = parse_document(
+        "### assistant\n\na\n<!-- qwen: the fence above is not the answer's -->\n"
+    ).blocks
+    assert block.content == "a"
+
+
 @pytest.mark.parametrize(
     ("answer", "written"),
     [

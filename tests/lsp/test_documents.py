@@ -172,6 +172,25 @@ async def test_stop_keeps_what_came_and_says_so(talk: Talk) -> None:
     assert 10 < block.content.count("word") < 500
 
 
+async def test_stop_amid_code_ends_it(talk: Talk) -> None:
+    """The mark and what follows are no code; the next request has the answer as it came."""
+    await talk.provider.configure(reply="```py\n" + "word()\n" * 500, token_interval=0.01)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / f"{unique('fence')}.qwen.md", ask("Code"))
+    await here.run(buffer, "Qwen: Send")
+    await here.until(buffer, lambda text: text.count("word") > 10)
+    await here.run(buffer, "Qwen: Stop")
+    text = await answered(here, buffer)
+    ours = "\n```\n<!-- qwen: the fence above is not the answer's -->"
+    assert text.endswith(f"{ours}\n\n<!-- qwen: stopped -->\n\n### user\n\n")
+    await talk.provider.configure(reply="It was.")
+    here.type(buffer, question := unique("Was it?"))
+    await here.run(buffer, "Qwen: Send")
+    (_, content) = said(await talk.asked(question))[1]
+    assert content.startswith("```py\nword()\n")
+    assert content.count("```") == 1
+
+
 async def test_a_failure_leaves_the_message_to_be_sent_again(talk: Talk) -> None:
     """What went wrong is remarked below the message, which can be sent again."""
     await talk.provider.fault("chat", status=401)

@@ -5,7 +5,9 @@ front matter. Text before the first heading is a message of the user. Three thin
 leading backslash, and come back unchanged: a line of a message that looks like a heading or like a mark of
 ours, a first or last line that would be taken for blank, and in answers `![` outside of fenced code, so
 that no preview fetches an image that a model has named. A line that has the backslash already gets one
-more. Marks, `<!-- qwen: … -->`, tell about an answer and are no part of it.
+more. Marks, `<!-- qwen: … -->`, tell about an answer and are no part of it. An answer that ends
+inside of fenced code gets the fence that ends it, so that nothing below it is taken for code, and a mark
+which says that the fence is ours.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ BLANK = re.compile(r"[ \t]*")
 EDGE = re.compile(r"\\+[ \t]*")  # a line that stands for a blank one, or for itself
 IMAGE = re.compile(r"!(\\*)\[")
 ESCAPED_IMAGE = re.compile(r"!\\(\\*)\[")
+FENCE_ADDED = "the fence above is not the answer's"
+FENCE = re.compile(r"`{3,}|~{3,}")
 HEADING_START = re.compile(r"###[ \t]+([a-z]*)([ \t]*)")
 FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):[ \t]*(.*?)[ \t]*")
 
@@ -126,14 +130,22 @@ def read_field(text: str) -> str:
 def read_block(role: Role, heading: int | None, first: int, lines: Sequence[str]) -> Block:
     """A message from the lines below its heading."""
     end = first + len(lines)
-    marks = tuple(found[1] for line in lines if (found := MARK.fullmatch(line)))
-    kept = [line for line in lines if not MARK.fullmatch(line)] if marks else list(lines)
+    marks: list[str] = []
+    kept: list[str] = []
+    for line in lines:
+        mark = MARK.fullmatch(line)
+        if mark is None:
+            kept.append(line)
+        elif mark[1] != FENCE_ADDED:
+            marks.append(mark[1])
+        elif kept and FENCE.fullmatch(kept[-1]):
+            kept.pop()
     while kept and BLANK.fullmatch(kept[-1]):
         kept.pop()
     while kept and BLANK.fullmatch(kept[0]):
         kept.pop(0)
     if not kept:
-        return Block(role, "", heading, first, end, marks)
+        return Block(role, "", heading, first, end, tuple(marks))
     code = Fences()
     read: list[str] = []
     for number, line in enumerate(kept):
@@ -142,7 +154,7 @@ def read_block(role: Role, heading: int | None, first: int, lines: Sequence[str]
         is_plain = role is Role.ASSISTANT and not code.inside
         read.append(ESCAPED_IMAGE.sub(r"!\1[", text) if is_plain else text)
         code.feed(line)
-    return Block(role, "\n".join(read), heading, first, end, marks)
+    return Block(role, "\n".join(read), heading, first, end, tuple(marks))
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -181,6 +193,8 @@ def write_content(message: Message) -> str:
         is_plain = message.role is Role.ASSISTANT and not code.inside
         written.append(IMAGE.sub(r"!\\\1[", text) if is_plain else text)
         code.feed(written[-1])
+    if message.role is Role.ASSISTANT:
+        written += code.ending
     return "\n".join(written)
 
 
@@ -211,12 +225,18 @@ class Fences:
 
     def __init__(self) -> None:
         self._closing: re.Pattern[str] | None = None
+        self._fence = ""
         self._raw_until: str | None = None
 
     @property
     def inside(self) -> bool:
         """Whether the next line is code, or the end of it."""
         return self._closing is not None
+
+    @property
+    def ending(self) -> list[str]:
+        """The lines that end the code, where it is left open."""
+        return [self._fence, write_mark(FENCE_ADDED)] if self.inside else []
 
     def feed(self, line: str) -> None:
         """Take a whole line."""
@@ -230,7 +250,7 @@ class Fences:
             if self._raw_until:
                 self._leave_raw(line[raw.end() :])
         elif (opening := self.OPENING.fullmatch(line)) is not None:
-            fence = opening[1] or opening[2]
+            fence = self._fence = opening[1] or opening[2]
             self._closing = re.compile(rf" {{0,3}}{re.escape(fence[0])}{{{len(fence)},}}[ \t]*")
 
     def _end_of(self, start: str) -> str:
@@ -292,6 +312,7 @@ class AnswerWriter:
             lines.pop()
         if lines:
             out.append("\n".join([*lines[:-1], "\\" + lines[-1].rstrip(" \t")]))
+        out += [f"\n{line}" for line in self._fences.ending]
         return "".join(out)
 
     def _take(self, piece: str, out: list[str]) -> None:

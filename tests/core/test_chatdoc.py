@@ -48,6 +48,16 @@ PIECES = st.sampled_from(
         "!\\",
         "[",
         "vec![1]",
+        "<",
+        "<img src=https://example.test/i>",
+        "<img",
+        "<img/",
+        "<\\img",
+        "<br>",
+        "<div>",
+        "</",
+        "> ",
+        "style",
         "a",
         "é😀",
         "\n",
@@ -84,6 +94,8 @@ def test_line_ends_do_not_matter(messages: list[Message]) -> None:
 @example(text="\\\n\\", cuts=[1])
 @example(text="!\\[", cuts=[1, 2])
 @example(text="<![CDATA[\n```\n![", cuts=[2])
+@example(text="a <img<", cuts=[])
+@example(text="a <\\img", cuts=[3])
 def test_an_answer_written_as_it_arrives_reads_the_same(text: str, cuts: list[int]) -> None:
     """However an answer is cut into pieces, it reads as it was, without blank lines around it."""
     writer = AnswerWriter()
@@ -161,8 +173,8 @@ def test_a_fence_of_the_answers_own_is_none_of_ours() -> None:
         ("![x](https://example.test/i)", "!\\[x](https://example.test/i)"),
         ("```rust\nvec![1]\n```\n![x](u)", "```rust\nvec![1]\n```\n!\\[x](u)"),
         ("- a\n\n  ```\n![x](u)", "- a\n\n  ```\n!\\[x](u)"),
-        ("<div>\n```\n\n![x](u)", "<div>\n```\n\n!\\[x](u)"),
-        ("<!--\n```\n-->\n![x](u)", "<!--\n```\n-->\n!\\[x](u)"),
+        ("<div>\n```\n![1]\n```\n![x](u)", "<\\div>\n```\n![1]\n```\n!\\[x](u)"),
+        ("<!--\n```\n![1]\n```\n![x](u)", "<\\!--\n```\n![1]\n```\n!\\[x](u)"),
         ("$$\n```\n$$\n![x](u)", "$$\n```\n$$\n!\\[x](u)"),
         ("``` ` ![x](u)", "``` ` !\\[x](u)"),
         ("```\ncode\n  ```\n![x](u)", "```\ncode\n  ```\n!\\[x](u)"),
@@ -173,6 +185,40 @@ def test_an_image_outside_of_code_is_none(answer: str, written: str) -> None:
     assert write_content(Message(Role.ASSISTANT, answer)) == written
     writer = AnswerWriter()
     assert "".join(map(writer.feed, answer)) + writer.end() == written
+
+
+@pytest.mark.parametrize(
+    ("answer", "written"),
+    [
+        ("<img src=https://e.test/i>", "<\\img src=https://e.test/i>"),
+        ("see <IMG\nsrc=u>", "see <\\IMG\nsrc=u>"),
+        ("see <video/src=u>", "see <\\video/src=u>"),
+        ("a <source srcset=u><iframe src=u>", "a <\\source srcset=u><\\iframe src=u>"),
+        ("a <b style='background:url(u)'>b</b>", "a <\\b style='background:url(u)'>b</b>"),
+        ("a <style>@import 'u'", "a <\\style>@import 'u'"),
+        ("a <\\img src=u>", "a <\\\\img src=u>"),
+        ("\\<img src=u>", "\\<\\img src=u>"),
+        (
+            "a <br>, Vec<String>, Map<String, List<T>> and x<y",
+            "a <br>, Vec<String>, Map<String, List<T>> and x<\\y",
+        ),
+        ("`<div>` and <https://e.test/>", "`<div>` and <https://e.test/>"),
+        ("<div>\n<img\nsrc=u>", "<\\div>\n<\\img\nsrc=u>"),
+        ("> 1. <div>", "> 1. <\\div>"),
+        ("[^note]: <div>", "[^note]: <\\div>"),
+        ("</div>\n<!-- -->\n<?a", "<\\/div>\n<\\!-- -->\n<\\?a"),
+        ("<!-- qwen: --> <img src=u> -->", "<\\!-- qwen: --> <\\img src=u> -->"),
+        ("```html\n<img src=u>\n```\n<img src=u>", "```html\n<img src=u>\n```\n<\\img src=u>"),
+        ("1 < 2 <= 3 <3", "1 < 2 <= 3 <3"),
+    ],
+)
+def test_html_that_fetches_is_none(answer: str, written: str) -> None:
+    """No preview fetches what an answer names in HTML, and no block of HTML begins; code stays as it is."""
+    message = Message(Role.ASSISTANT, answer)
+    assert write_content(message) == written
+    writer = AnswerWriter()
+    assert "".join(map(writer.feed, answer)) + writer.end() == written
+    assert parse_document(write_document([message])).messages == (message,)
 
 
 def test_raw_html_ends() -> None:

@@ -1,11 +1,11 @@
 r"""A chat document's text <-> its messages.
 
 A Markdown file with a heading per message, `### user`, `### assistant` or `### system`, and optional
-front matter. Text before the first heading is a message of the user. Three things are escaped by one
-leading backslash, and come back unchanged: a line of a message that looks like a heading or like a mark of
-ours, a first or last line that would be taken for blank, and in answers `![` outside of fenced code, so
-that no preview fetches an image that a model has named. A line that has the backslash already gets one
-more. Marks, `<!-- qwen: … -->`, tell about an answer and are no part of it. An answer that ends
+front matter. Text before the first heading is a message of the user. Three things are escaped by a
+backslash, and come back unchanged: a line of a message that looks like a heading or like a mark of ours, a
+first or last line that would be taken for blank, and in answers, outside of fenced code, what a preview may
+fetch something for that a model has named: `![`, and HTML. What has the backslash already gets one more.
+Marks, `<!-- qwen: … -->`, tell about an answer and are no part of it. An answer that ends
 inside of fenced code gets the fence that ends it, so that nothing below it is taken for code, and a mark
 which says that the fence is ours.
 """
@@ -37,6 +37,10 @@ IMAGE = re.compile(r"!(\\*)\[")
 ESCAPED_IMAGE = re.compile(r"!\\(\\*)\[")
 FENCE_ADDED = "the fence above is not the answer's"
 FENCE = re.compile(r"`{3,}|~{3,}")
+TAG = re.compile(r"<(\\*)(?:([A-Za-z][A-Za-z0-9-]*)([\s/>]|\Z)?|[A-Za-z/!?])")
+MAYBE_TAG = re.compile(r"<\\*[A-Za-z0-9-]*\Z")
+BLOCK_START = re.compile(r"(?:[ \t]*\[\^[^\]\s]*\]:)?[^A-Za-z`<]*")
+ACTIVE = {"script", "style"}  # elements that fetch without an attribute
 HEADING_START = re.compile(r"###[ \t]+([a-z]*)([ \t]*)")
 FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):[ \t]*(.*?)[ \t]*")
 
@@ -152,7 +156,7 @@ def read_block(role: Role, heading: int | None, first: int, lines: Sequence[str]
         is_edge = number in {0, len(kept) - 1} and EDGE.fullmatch(line)
         text = line[1:] if is_edge or (line.startswith("\\") and OURS.fullmatch(line)) else line
         is_plain = role is Role.ASSISTANT and not code.inside
-        read.append(ESCAPED_IMAGE.sub(r"!\1[", text) if is_plain else text)
+        read.append(unescape_html(ESCAPED_IMAGE.sub(r"!\1[", text)) if is_plain else text)
         code.feed(line)
     return Block(role, "\n".join(read), heading, first, end, tuple(marks))
 
@@ -187,10 +191,11 @@ def write_content(message: Message) -> str:
     lines = message.content.split("\n")
     code = Fences()
     written: list[str] = []
-    for number, line in enumerate(lines):
+    for number, raw in enumerate(lines):
+        is_plain = message.role is Role.ASSISTANT and not code.inside
+        line = escape_html(raw) if is_plain else raw
         is_edge = number in {0, len(lines) - 1} and (BLANK.fullmatch(line) or EDGE.fullmatch(line))
         text = f"\\{line}" if is_edge or OURS.fullmatch(line) else line
-        is_plain = message.role is Role.ASSISTANT and not code.inside
         written.append(IMAGE.sub(r"!\\\1[", text) if is_plain else text)
         code.feed(written[-1])
     if message.role is Role.ASSISTANT:
@@ -208,6 +213,41 @@ def answer_position(text: str) -> int:
     return len(text.rstrip())
 
 
+# --- HTML in answers -----------------------------------------------------------------------------
+
+
+def escape_html(text: str, before: str = "", *, is_end: bool = True) -> str:
+    """Text up to the line's end, or to the `<` of something that may become a tag: without HTML that fetches.
+
+    `before` is the line as far as it stands. Where an HTML block may begin, nothing of HTML is left: in a
+    block, all is HTML. Elsewhere, a tag is left where it has no attributes and fetches nothing by itself.
+    https://spec.commonmark.org/0.31.2/#html-blocks
+    """
+
+    def escape(tag: re.Match[str]) -> str:
+        is_cut = not is_end and tag.end() == len(text) and not tag[3]
+        return f"<\\{tag[0][1:]}" if is_active(tag, before + text[: tag.start()], is_cut=is_cut) else tag[0]
+
+    return TAG.sub(escape, text)
+
+
+def unescape_html(line: str) -> str:
+    """The same the other way, for a whole line."""
+
+    def unescape(tag: re.Match[str]) -> str:
+        return f"<{tag[0][2:]}" if tag[1] and is_active(tag, line[: tag.start()]) else tag[0]
+
+    return TAG.sub(unescape, line)
+
+
+def is_active(tag: re.Match[str], before: str, *, is_cut: bool = False) -> bool:
+    """Whether what may be a tag may make a preview fetch something, or let something else do so."""
+    name, after = tag[2], tag[3]
+    if BLOCK_START.fullmatch(before):
+        return True
+    return bool(name) and (name.lower() in ACTIVE or (after not in {None, ">"} and not is_cut))
+
+
 # --- code in answers -----------------------------------------------------------------------------
 
 
@@ -220,7 +260,9 @@ class Fences:
     """
 
     OPENING = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
-    RAW = re.compile(r" {0,3}(<!--|<\?|<![A-Za-z]|<(?:script|pre|style|textarea)\b|<|\$\$)", re.IGNORECASE)
+    RAW = re.compile(
+        r" {0,3}(<!--|<\?|<![A-Za-z]|<(?:script|pre|style|textarea)\b|<(?!\\)|\$\$)", re.IGNORECASE
+    )
     ENDS: ClassVar = {"<!--": "-->", "<?": "?>", "<!": ">", "$$": "$$", "<": ""}  # "" is a blank line
 
     def __init__(self) -> None:
@@ -289,6 +331,7 @@ class AnswerWriter:
         self._start: str | None = ""  # the line's beginning, until it is known what the line is
         self._line: list[str] = []  # the line as it is written, for the fences
         self._held = ""  # comes out with the next visible character
+        self._tag = ""  # what may become a tag, until it is known whether it does
         self._bang = False  # whether the line so far ends with `!` and backslashes
         self._is_first = True  # nothing visible has come yet
 
@@ -327,18 +370,25 @@ class AnswerWriter:
     def _end_line(self, out: list[str]) -> None:
         """The line has all come."""
         start = self._start or ""
-        if OURS.fullmatch(start) or (self._is_first and EDGE.fullmatch(start)):
+        is_ours = OURS.fullmatch(start if self._fences.inside else escape_html(start))
+        if is_ours or (self._is_first and EDGE.fullmatch(start)):
             self._give(f"\\{start}", out)
         elif EDGE.fullmatch(start):
             self._held += start  # if it stays the last one, it needs a backslash
         else:
             self._give(start, out)
+        self._give("", out, is_whole=True)
         self._fences.feed("".join(self._line))
         self._line, self._start, self._bang = [], "", False
 
-    def _give(self, piece: str, out: list[str]) -> None:
-        """A piece of the line, images escaped, but for the blanks at its end."""
+    def _give(self, piece: str, out: list[str], *, is_whole: bool = False) -> None:
+        """A piece of the line, images and HTML escaped, but for the blanks at its end."""
         if not self._fences.inside:
+            piece = self._tag + piece
+            maybe = None if is_whole else MAYBE_TAG.search(piece)
+            self._tag = maybe[0] if maybe else ""
+            piece = piece[: maybe.start()] if maybe else piece
+            piece = escape_html(piece, "".join(self._line), is_end=maybe is None)
             piece = self._escape_images(piece)
         self._line.append(piece)
         visible = piece.rstrip(" \t")

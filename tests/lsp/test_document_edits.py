@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest_asyncio
 
 from lsp.buffers import Editor
 from lsp.talk import USUAL, Talk, set_out, unique
-from lsp.test_documents import MANNERS, VERSIONED, ask, folder
+from lsp.test_documents import EGLOT, MANNERS, VERSIONED, ask, folder
 from provider import running_provider
 from wire import environment, server
 
@@ -28,17 +29,18 @@ TYPED = ["", " ", "\n", "é😀", "### user", "word "]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def talk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Talk]:
-    """A provider that says words without end."""
-    root = tmp_path_factory.mktemp("edits")
-    async with running_provider() as provider:
-        env = environment(root / "home", QWEN_LS_OAUTH_BASE_URL=provider.issuer)
-        async with server(env, cwd=root) as client:
-            found = await set_out(root, client, provider, capabilities=VERSIONED)
-            await provider.configure(
-                **{**USUAL, "reply": "word and\nanother " * 5000, "token_interval": 0.005}
-            )
-            yield found
+async def talks(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Talk]]:
+    """A provider that says words without end, and two servers: the second one's client is Emacs' by name."""
+    async with contextlib.AsyncExitStack() as stack:
+        provider = await stack.enter_async_context(running_provider())
+        found = []
+        for info in ({"name": "tests"}, EGLOT):
+            root = tmp_path_factory.mktemp("edits")
+            env = environment(root / "home", QWEN_LS_OAUTH_BASE_URL=provider.issuer)
+            client = await stack.enter_async_context(server(env, cwd=root))
+            found.append(await set_out(root, client, provider, capabilities=VERSIONED, clientInfo=info))
+        await provider.configure(**{**USUAL, "reply": "word and\nanother " * 5000, "token_interval": 0.005})
+        yield found
 
 
 @attrs.define(eq=False)
@@ -89,7 +91,7 @@ class Typist:
             await self.talk.client.command("qwen.chat.cancel", document=uri)
 
 
-async def test_no_character_of_the_users_is_lost(talk: Talk) -> None:
+async def test_no_character_of_the_users_is_lost(talks: list[Talk]) -> None:
     """200 random edits during streams, in the manners of four editors: all of it stands there at the end."""
 
     def route(params: object) -> object:
@@ -97,10 +99,12 @@ async def test_no_character_of_the_users_is_lost(talk: Talk) -> None:
         return next(t.editor for t in typists if uri in t.editor.buffers)._apply(params)
 
     def typist(seed: int, manners: Manners) -> Typist:
+        talk = talks[manners.counts_late]
         return Typist(talk, Editor(talk.client, manners), random.Random(seed))  # noqa: S311 - the same each time
 
     typists = [typist(seed, manners) for seed, manners in enumerate(MANNERS.values())]
-    talk.client.on("workspace/applyEdit", route)
+    for talk in talks:
+        talk.client.on("workspace/applyEdit", route)
     await asyncio.gather(*(t.work(EDITS // len(typists)) for t in typists))
     for found in typists:
         assert found.during == EDITS // len(typists)

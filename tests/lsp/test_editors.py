@@ -63,6 +63,7 @@ class Profile:
     manners: Manners
     opens: bool | None = True
     asks: bool = True
+    client: str = "tests"  # as it calls itself
 
 
 def declared(name: str) -> Any:
@@ -80,7 +81,9 @@ PROFILES = (
     Profile("VS Code", declared("visual-studio-code"), Manners("refuse")),
     Profile("Neovim 0.10", declared("neovim@0.10"), Manners("lie", echo_after=0.15)),
     Profile("Neovim 0.11", declared("neovim@0.11"), Manners("lie", echo_after=0.15)),
-    Profile("Emacs eglot", declared("emacs"), Manners("error", echo_after=0.1)),
+    Profile(
+        "Emacs eglot", declared("emacs"), Manners("error", echo_after=0.1, counts_late=True), client="Eglot"
+    ),
     Profile("Helix 25.01", HELIX, Manners("refuse", echo_after=0.02), asks=False),
     Profile("Kate", KATE, Manners("apply", takes_unasked=False), opens=None),
 )
@@ -136,6 +139,15 @@ class User:
                 return "a question"
         await self.editor.run(buffer, f"{title} {instead}")
         return "an action for each"
+
+    async def until_offered(self, buffer: Buffer, title: str) -> None:
+        """Wait for a code action."""
+
+        async def look() -> None:
+            while title not in await self.editor.actions(buffer):
+                pass
+
+        await asyncio.wait_for(look(), DEADLINE)
 
     async def is_shown(self, buffer: Buffer, what: str) -> None:
         """Wait until hovering over the first line tells something."""
@@ -198,10 +210,22 @@ class User:
         text = unique("Stop me")
         buffer = await self.document(self.talk.keyed, f"### user\n\n{text}\n")
         await self.editor.run(buffer, "Qwen: Send")
+        takes_unasked = self.profile.manners.takes_unasked
+        if takes_unasked:
+            await self.editor.until(buffer, lambda text: text.count("word") > 3)
         await self.talk.asked(text, lambda e: e["tokens"])
         await self.editor.run(buffer, "Qwen: Stop")
         entry = await self.talk.asked(text, lambda e: e["closed_at"] is not None)
         assert entry["completed_at"] is None
+        if not takes_unasked:
+            assert buffer.text == f"### user\n\n{text}\n"
+            await self.until_offered(buffer, "Qwen: Insert answer")
+            await self.editor.run(buffer, "Qwen: Insert answer")
+        found = await self.editor.until(buffer, lambda text: text.endswith("### user\n\n"))
+        answer = found.removeprefix(f"### user\n\n{text}\n\n### assistant\n\n")
+        words = answer.removesuffix("\n\n<!-- qwen: stopped -->\n\n### user\n\n")
+        assert set(words.split()) == {"word"}, found
+        assert words.count("word") < 2000
         return "a code action"
 
     async def env(self) -> str:
@@ -233,7 +257,9 @@ async def cells_of(profile: Profile, root: Path, provider: RunningProvider) -> l
     """Try everything in one editor; how each thing was done."""
     env = environment(root / "home", QWEN_LS_OAUTH_BASE_URL=provider.issuer)
     async with server(env, cwd=root) as client:
-        talk = await set_out(root, client, provider, capabilities=profile.capabilities)
+        talk = await set_out(
+            root, client, provider, capabilities=profile.capabilities, clientInfo={"name": profile.client}
+        )
         user = User(profile, talk, Editor(client, profile.manners))
         client.on("window/showDocument", user.show)
         cells = [await step() for step in (user.sign_in, user.switch, user.chat, user.stop, user.env)]

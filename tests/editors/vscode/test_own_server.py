@@ -71,3 +71,19 @@ async def test_without_python_the_user_reads_what_to_install(scene: Scene, windo
     await window.page.get_by_text("There is no Python on PATH. Install Python 3.10 or later").first.wait_for()
     await window.status_item("no server").wait_for()
     await window.screenshot("no-python")
+
+
+async def test_a_server_that_hangs_is_started_anew(scene: Scene, windows: Windows) -> None:
+    """One that answers nothing at its start does not keep Restart Server waiting, and is ended."""
+    key = canary("VS Code: a server that hangs")
+    scene.provider.configure(keys=[key], reply="Signed.")
+    hang = scene.root / "hang"
+    hang.touch()
+    windows.before_server(f"[ -e {hang} ] && exec sleep 987")
+    window = await windows.open(scene.folder("ws", scene.pair(key)))
+    while not windows.hanging("987"):
+        await window.status_item("starting").wait_for()
+    hang.unlink()
+    await window.command("Qwen: Restart Server")
+    await window.status_item("API key").wait_for()
+    assert windows.hanging("987") == []

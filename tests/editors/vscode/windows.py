@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,20 @@ class Windows:
         """The process ids of qwen-ls below VS Code."""
         assert self.server is not None
         return [pid for pid in session_of(self.server.pid) if "qwen-ls" in " ".join(arguments_of(pid)[:2])]
+
+    def before_server(self, script: str) -> None:
+        """Have the shell do something before each server; the setting of its path is the machine's own."""
+        program = self.scene.root / "served"
+        program.write_text(f'#!/bin/sh\n{script}\nexec {Path(sys.executable).parent}/qwen-ls "$@"\n')
+        program.chmod(0o755)
+        settings = self.scene.root / "user-data" / "Machine" / "settings.json"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps({"qwenLs.server.path": str(program)}))
+
+    def hanging(self, argument: str) -> list[int]:
+        """The process ids below VS Code that were given this argument."""
+        assert self.server is not None
+        return [pid for pid in session_of(self.server.pid) if argument in arguments_of(pid)]
 
     def _keep_logs(self) -> None:
         for name in LOGS:

@@ -1,9 +1,8 @@
 // The one server of this window: started, watched, started again after a crash, and talked to.
 import { randomUUID } from "node:crypto";
 import * as vscode from "vscode";
-import { ExecuteCommandRequest, LanguageClient, ProgressType, type Middleware } from "vscode-languageclient/node";
+import { ExecuteCommandRequest, ProgressType, type LanguageClient, type Middleware } from "vscode-languageclient/node";
 import {
-  VERSION,
   type ChatDelta,
   type ChatEnd,
   type ChatSendParams,
@@ -16,14 +15,15 @@ import {
 import type { Answer, Server, ServerState } from "../core.ts";
 import { Failure, failureOf } from "../failure.ts";
 import { Crashes } from "./backoff.ts";
+import { begin, clientOf, end, NotConnected } from "./connecting.ts";
 import { findServer, type Launch } from "./launch.ts";
-import { cannotStart, crashedTooOften, otherVersion, serverGone } from "./failures.ts";
-import { clientOptions, OURS } from "./options.ts";
+import { crashedTooOften, serverGone } from "./failures.ts";
+import { clientOptions } from "./options.ts";
+import { GivenUp, Patience } from "./patience.ts";
 import { Queue } from "./queue.ts";
 
 type Heard = (params: never) => void;
 const CHAT_VALUE = new ProgressType<ChatDelta | ChatEnd>();
-const STOP_MS = 2000;
 const RESTART = "Restart Server";
 const SHOW_OUTPUT = "Show Output";
 
@@ -36,6 +36,7 @@ export class LanguageServer implements Server, vscode.Disposable {
   readonly #heard = new Map<string, Set<Heard>>();
   readonly #queue = new Queue();
   readonly #crashes = new Crashes();
+  readonly #patience = new Patience();
   #client: LanguageClient | undefined;
   #ours: ServerCapabilities | undefined;
   #state: ServerState = "starting";
@@ -71,6 +72,7 @@ export class LanguageServer implements Server, vscode.Disposable {
 
   restart(): Promise<void> {
     this.#crashes.reset();
+    this.#patience.giveUp();
     return this.#queue.add("restart", async () => {
       await this.#stop();
       await this.#start();
@@ -80,6 +82,7 @@ export class LanguageServer implements Server, vscode.Disposable {
   /** Ends it for good. */
   async stop(): Promise<void> {
     this.#over = true;
+    this.#patience.giveUp();
     await this.#queue.add("stop", () => this.#stop());
     this.#set("stopped");
   }
@@ -213,52 +216,40 @@ export class LanguageServer implements Server, vscode.Disposable {
     try {
       await this.#connect(await findServer(this.#context, this.#log));
     } catch (error) {
-      this.#fail(failureOf(error));
+      if (!(error instanceof GivenUp)) {
+        this.#fail(failureOf(error));
+      }
     }
   }
 
-  /**
-   * Connects. A `qwen-ls` on PATH that speaks another protocol gives way to our own, and our own that does not start
-   * to a new one: its Python may have gone.
-   */
+  /** Connects with a server, or with the one that takes its place. */
   async #connect(launch: Launch): Promise<void> {
-    const { command } = launch;
-    this.#log.info(`Starting ${command} (${launch.from})`);
+    this.#log.info(`Starting ${launch.command} (${launch.from})`);
     const cwd = this.#context.globalStorageUri.fsPath; // never a workspace: nothing is to be found there
     await vscode.workspace.fs.createDirectory(this.#context.globalStorageUri);
     const options = clientOptions(this.#log, this.#executeCommand, () => {
       this.#crashed(client);
     });
-    const client = new LanguageClient("qwenLs", "Qwen", { command, args: ["serve", "--stdio"], options: { cwd } }, options);
-    client.registerFeature(OURS);
+    const client = clientOf(launch.command, cwd, options);
     for (const name of this.#heard.keys()) {
       this.#listen(client, name);
     }
     this.#client = client;
     this.#since = Date.now();
     try {
-      await client.start();
+      this.#ours = await begin(client, launch, this.#patience);
     } catch (error) {
       await this.#drop(client);
-      const failure = cannotStart(command, error);
-      if (launch.from === "own") {
-        this.#log.warn(`${failure.message} The extension's own environment is made anew`);
-        await this.#connect(await findServer(this.#context, this.#log, "own"));
-        return;
+      if (!(error instanceof NotConnected)) {
+        throw error;
       }
-      throw failure;
-    }
-    const ours = capabilitiesOf(client);
-    if (ours?.version !== VERSION) {
-      await this.#drop(client);
-      if (launch.from === "path") {
-        this.#log.warn(`${command} speaks another version of the protocol; the extension's own server is used`);
-        await this.#connect(await findServer(this.#context, this.#log, "path"));
-        return;
+      if (error.instead === undefined) {
+        throw error.cause;
       }
-      throw otherVersion(command, ours?.version);
+      this.#log.warn(`${error.message} The extension's own server is ${error.instead === "own" ? "made anew" : "used"}.`);
+      await this.#connect(await findServer(this.#context, this.#log, error.instead));
+      return;
     }
-    this.#ours = ours;
     this.#set("ready");
   }
 
@@ -271,11 +262,10 @@ export class LanguageServer implements Server, vscode.Disposable {
     }
   }
 
-  /** Ends a client: what it registered is free for the next one. */
   async #drop(client: LanguageClient): Promise<void> {
     this.#client = this.#client === client ? undefined : this.#client;
     this.#ours = undefined;
-    await client.dispose(STOP_MS).catch((error: unknown) => {
+    await end(client).catch((error: unknown) => {
       this.#log.debug(String(error));
     });
   }
@@ -334,9 +324,4 @@ export class LanguageServer implements Server, vscode.Disposable {
       this.#changed.fire(state);
     }
   }
-}
-
-function capabilitiesOf(client: LanguageClient): ServerCapabilities | undefined {
-  const experimental = client.initializeResult?.capabilities.experimental as { qwen?: ServerCapabilities } | undefined;
-  return experimental?.qwen;
 }

@@ -114,10 +114,10 @@ def test_problems_are_bounded() -> None:
 
 
 def test_problems_of_names_that_nobody_asks_about_are_left_out() -> None:
-    """They do not use up the bound either; a line that no name can be made out of stays."""
-    others = "A=a#b\nA: v\nA : v\nexport A='open\n" + "A=" + "x" * MAX_LINE + "\n"
-    text = others * MOST_PROBLEMS + "what is this\nB=a#b\nB: v\nB : v\nB=" + "x" * MAX_LINE
-    first = 5 * MOST_PROBLEMS + 1
+    """They do not use up the bound either; a line that no name can be made out of stays, and one too long."""
+    others = "A=a#b\nA: v\nA : v\nexport A='open\n"
+    text = others * MOST_PROBLEMS + "what is this\nB=a#b\nB: v\nB : v\nA=" + "x" * MAX_LINE
+    first = 4 * MOST_PROBLEMS + 1
     assert [p.line for p in parse_env(text, {"B"}).problems] == list(range(first, first + 5))
     assert len(parse_env(text).problems) == MOST_PROBLEMS
 

@@ -164,7 +164,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[str, int]]]] = {
     "bad lines with another's name": (
         f"FOO: bar\nFOO : bar\nexport BAR='open\n{LINE}X={'x' * 9000}\n",
         {},
-        [],
+        [("env.bad-line", 5)],
     ),
     "another's name read differently": (f"DB_PASS=abc#def\n{LINE}B=`x`\n", {}, []),
     "too deep, and nothing else is said": (

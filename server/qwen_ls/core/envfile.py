@@ -82,7 +82,7 @@ def parse_env(text: str, about: Collection[str] | None = None) -> EnvFile:
     lines = fold(text).removeprefix("\ufeff").split("\n")
     for number, line in enumerate(lines, 1):
         if (why := over_cap(line)) is not None:
-            problems.append(LineProblem(number, f"{why}, skipped", name=name_in(line)))
+            problems.append(LineProblem(number, f"{why}, skipped"))
             lines[number - 1] = ""
     text = "\n".join(lines)
     bindings: list[Binding] = []

@@ -167,10 +167,10 @@ CASES: dict[str, tuple[str, dict[str, Any], list[tuple[str, int]]]] = {
         [("env.bad-line", 5)],
     ),
     "another's name read differently": (f"DB_PASS=abc#def\n{LINE}B=`x`\n", {}, []),
-    "too deep, and nothing else is said": (
+    "too deep, and only its key is of interest": (
         f"what is this\n{LINE}OPENAI_MODEL=m#1\nOPENAI_MODEL=n\n",
         {"at": "/p/sub/.env", "mode": 0o644, "git": GitState(tracked=True, ignored=False)},
-        [("env.elsewhere", 2), ("env.elsewhere", 4)],
+        [("env.tracked", 2), ("env.permissions", 2), ("env.elsewhere", 2), ("env.elsewhere", 4)],
     ),
     "too deep and too large": (f"# {'x' * 70}\n" * 1000, {"at": "/p/sub/.env"}, []),
 }

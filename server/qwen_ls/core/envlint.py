@@ -98,9 +98,9 @@ def finding(code: str, line: int, message: str) -> Finding:
 
 def lint(view: View) -> list[Finding]:
     """Every finding, by line; never with a value of the file in it."""
-    found = [*of_the_search(view)]
-    if view.role is not Role.ELSEWHERE:  # what nobody here reads is not ours to judge
-        found += [*of_the_text(view), *of_a_key_holder(view)]
+    found = [*of_the_search(view), *of_a_key_holder(view)]
+    if view.role is not Role.ELSEWHERE:  # how a text that nobody here reads is written is not ours to judge
+        found += of_the_text(view)
     if view.role is Role.READ:
         found += [*of_the_names(view), *of_the_pair(view)]
     once = {(f.line, SAID_BY.get(f.code, f.code)): f for f in reversed(found)}.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,8 +133,19 @@ async def test_an_answer_is_written_into_the_document(talk: Talk, emacs: Talk, m
     assert not any("label" in params for params in asked)  # Neovim prints it, each time
 
 
+async def test_pieces_are_put_together_for_60_ms(talk: Talk) -> None:
+    """However fast the answer comes: no more edits than such times have passed, the first and the last."""
+    await talk.provider.configure(reply="word " * 500, token_interval=0.002)
+    here = editor(talk)
+    buffer = here.write(folder(talk) / f"{unique('fast')}.qwen.md", ask("Be quick"))
+    begun = time.monotonic()
+    await here.run(buffer, "Qwen: Send")
+    await answered(here, buffer)
+    assert 2 < len(here.edits) <= (time.monotonic() - begun) / 0.06 + 2
+
+
 async def test_a_document_sent_again_goes_on_with_its_conversation(talk: Talk) -> None:
-    """The document is the memory: a new server sends what stands in it, without marks."""
+    """What stands in it is sent, whoever wrote it, without marks."""
     await talk.provider.configure(reply="It is so.")
     here = editor(talk)
     written = (
@@ -149,6 +161,33 @@ async def test_a_document_sent_again_goes_on_with_its_conversation(talk: Talk) -
         ("assistant", "Yes."),
         ("user", "Really?"),
     ]
+
+
+async def test_a_document_is_its_own_memory_across_restarts(tmp_path: Path) -> None:
+    """Saved, and opened with another server process, it goes on where it was."""
+    env = environment(tmp_path / "home")
+    async with running_provider() as provider:
+        async with server(env, cwd=tmp_path) as client:
+            talk = await set_out(tmp_path, client, provider, capabilities=VERSIONED)
+            await provider.configure(reply="It is so.")
+            here, path = editor(talk), folder(talk) / "memory.qwen.md"
+            buffer = here.write(path, ask("Is it?"))
+            await here.run(buffer, "Qwen: Send")
+            path.write_text(await answered(here, buffer), encoding="utf-8")
+            assert await client.end() == 0
+        async with server(env, cwd=tmp_path) as other:
+            assert other.process.pid != client.process.pid
+            await other.initialize(folder(talk), capabilities=VERSIONED)
+            here = Editor(other)
+            buffer = here.open(path)
+            here.type(buffer, "Really?\n")
+            await here.run(buffer, "Qwen: Send")
+            await answered(here, buffer)
+        assert said(await talk.asked("Really?")) == [
+            ("user", "Is it?"),
+            ("assistant", "It is so."),
+            ("user", "Really?"),
+        ]
 
 
 async def test_what_the_answer_says_is_not_taken_for_the_documents_own(talk: Talk) -> None:

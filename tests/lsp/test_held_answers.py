@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qwen_ls.lsp.documents import Writing
     from qwen_ls.lsp.texts import Text
 
+EVERY = documents.EVERY
 READY = "Insert answer"
 URI = "file:///ws/my%20chat.qwen.md"
 REPLY = "It is so."
@@ -44,6 +45,7 @@ class Alone:
     says: bool | None = None
     takes: bool = False
     stopped: int = 0
+    times: list[float] = attrs.field(factory=list)  # of each edit that was asked for, by the loop's clock
     _versions: Any = attrs.field(factory=lambda: itertools.count(2))
 
     def notify(self, method: str, params: Any) -> None:
@@ -54,6 +56,7 @@ class Alone:
         """The same, without its waiting."""
         assert method == types.WORKSPACE_APPLY_EDIT
         self.asked.append(params.edit)
+        self.times.append(asyncio.get_running_loop().time())
         if self.takes:
             self.take()
         if self.says is None:
@@ -124,6 +127,20 @@ async def here(monkeypatch: pytest.MonkeyPatch) -> Alone:
         monkeypatch.setattr(documents, name, 0.01)
     session.editor.protocol = made = Alone(session, listener)  # type: ignore[assignment]
     return made
+
+
+async def test_two_edits_are_60_ms_apart(here: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces that come meanwhile wait, but for the end of the answer."""
+    monkeypatch.setattr(documents, "EVERY", EVERY)
+    here.says = here.takes = True
+    writing = here.begin(here.open())
+    while len(here.asked) < 5:
+        writing.delta(Delta("word "))
+        await asyncio.sleep(0.002)
+    writing.finish([])
+    await asyncio.wait_for(writing.ended.wait(), 5)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(here.times)]
+    assert min(gaps[:4]) > 0.059
 
 
 async def test_a_client_that_does_not_say_that_it_takes_edits_is_not_asked(here: Alone) -> None:

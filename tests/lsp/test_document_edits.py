@@ -15,6 +15,8 @@ from lsp.buffers import Editor
 from lsp.talk import USUAL, Talk, set_out, unique
 from lsp.test_documents import EGLOT, MANNERS, VERSIONED, ask, folder
 from provider import running_provider
+from qwen_ls.core.chat import Role
+from qwen_ls.core.chatdoc import parse_document
 from wire import environment, server
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EDITS = 200  # in all
 TAIL = 3  # lines at the end that half of them go to
+REPLY = "word and\nanother " * 5000
 TYPED = ["", " ", "\n", "é😀", "### user", "word "]
 
 
@@ -39,7 +42,7 @@ async def talks(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[
             env = environment(root / "home", QWEN_LS_OAUTH_BASE_URL=provider.issuer)
             client = await stack.enter_async_context(server(env, cwd=root))
             found.append(await set_out(root, client, provider, capabilities=VERSIONED, clientInfo=info))
-        await provider.configure(**{**USUAL, "reply": "word and\nanother " * 5000, "token_interval": 0.005})
+        await provider.configure(**{**USUAL, "reply": REPLY, "token_interval": 0.005})
         yield found
 
 
@@ -53,6 +56,7 @@ class Typist:
     typed: dict[str, list[str]] = attrs.field(factory=dict)  # by document
     during: int = 0  # edits made while an answer came in
     in_tail: int = 0
+    taken_back: int = 0
 
     async def streaming(self, buffer: Buffer | None) -> Buffer:
         """A document that an answer is being written into: this one, or a new one."""
@@ -77,6 +81,15 @@ class Typist:
         self.typed[buffer.uri].append(piece)
         self.in_tail += is_in_tail
 
+    def take_back(self, buffer: Buffer) -> None:
+        """Delete something that was typed before."""
+        typed = self.typed[buffer.uri]
+        if typed:
+            piece = typed.pop(self.chance.randrange(len(typed)))
+            at = buffer.text.index(piece)
+            self.editor.edit(buffer, at, at + len(piece), "")
+            self.taken_back += 1
+
     async def work(self, edits: int) -> None:
         """Make so many edits, each during a stream, which goes on between them or is stopped by one."""
         buffer = None
@@ -84,6 +97,8 @@ class Typist:
             buffer = await self.streaming(buffer)
             seen = len(self.editor.edits)
             self.edit(buffer, number)
+            if number % 4 == 3:
+                self.take_back(buffer)
             while len(self.editor.edits) == seen and "Qwen: Stop" in await self.editor.actions(buffer):
                 pass
             self.during += 1
@@ -91,8 +106,20 @@ class Typist:
             await self.talk.client.command("qwen.chat.cancel", document=uri)
 
 
+def check_rest(text: str, typed: list[str]) -> None:
+    """What is in a document beside what its user typed: the question, and one answer as far as it came."""
+    for piece in typed:
+        text = text.replace(piece, "", 1)
+    assert "⟦" not in text
+    question, answer, *rest = parse_document(text).blocks
+    assert (question.role, question.content.partition(" ")[0]) == (Role.USER, "edit")
+    assert answer.role is Role.ASSISTANT
+    assert REPLY.startswith(answer.content)
+    assert [(b.role, b.content) for b in rest] in ([], [(Role.USER, "")])
+
+
 async def test_no_character_of_the_users_is_lost(talks: list[Talk]) -> None:
-    """200 random edits during streams, in the manners of four editors: all of it stands there at the end."""
+    """200 random edits during streams, some taken back, in the manners of four editors: all stands there."""
 
     def route(params: object) -> object:
         uri = params["edit"]["documentChanges"][0]["textDocument"]["uri"]  # type: ignore[index]
@@ -109,7 +136,9 @@ async def test_no_character_of_the_users_is_lost(talks: list[Talk]) -> None:
     for found in typists:
         assert found.during == EDITS // len(typists)
         assert found.in_tail * 2 == found.during
+        assert found.taken_back > 3
         assert not any(found.editor.replaced)  # edits of ours are pure insertions
         for uri, typed in found.typed.items():
             text = found.editor.buffers[uri].text
             assert [piece for piece in typed if piece not in text] == []
+            check_rest(text, typed)

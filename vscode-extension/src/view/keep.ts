@@ -10,11 +10,14 @@ const Kept = v.object({ turns: v.array(Turn), contexts: v.record(v.string(), Cha
 /** Turns in order, and by a turn's id what went along with it. */
 export type Kept = v.InferOutput<typeof Kept>;
 
-/** What is kept: the latest turns, as many as there is room for. */
+/**
+ * What is kept: the latest turns, as many as there is room for. A message that no answer has begun to is left out: it
+ * may have been refused for a secret in it.
+ */
 export function keep(turns: readonly Turn[], contexts: ReadonlyMap<string, ChatContext>): Kept {
   const kept: Kept = { turns: [], contexts: {} };
   let room = MOST;
-  for (const turn of turns.toReversed()) {
+  for (const turn of turns.filter(hasBegun).toReversed()) {
     const context = contexts.get(turn.id);
     room -= JSON.stringify([turn, context]).length;
     if (room < 0) {
@@ -26,6 +29,10 @@ export function keep(turns: readonly Turn[], contexts: ReadonlyMap<string, ChatC
     }
   }
   return kept;
+}
+
+function hasBegun({ answer, reasoning }: Turn): boolean {
+  return answer !== "" || reasoning !== "";
 }
 
 /** What was kept; nothing of what is no history. An answer that was under way ended with its window. */

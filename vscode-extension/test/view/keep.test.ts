@@ -16,6 +16,12 @@ test("the latest turns are kept, as many as there is room for", () => {
   assert.deepEqual(kept.contexts, { 29: { files: ["new"] } });
 });
 
+test("a message that no answer has begun to is not kept, nor what went along with it: it may hold a secret", () => {
+  const turns = [turn("1"), { ...turn("2", ""), text: "sk-canary" }, { ...turn("3", ""), reasoning: "hm" }];
+  const kept = keep(turns, new Map([["2", { files: ["sk-canary"] }]]));
+  assert.deepEqual([kept.turns.map(({ id }) => id), kept.contexts], [["1", "3"], {}]);
+});
+
 test("what is no history is none", () => {
   for (const value of [undefined, null, 1, "x", [], {}, { turns: [{ id: 1 }], contexts: {} }]) {
     assert.deepEqual(restore(value), { turns: [], contexts: {} });

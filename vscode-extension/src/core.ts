@@ -18,12 +18,17 @@ export type ServerState = "starting" | "ready" | "down" | "failed" | "stopped";
 /** An answer as it ended: its result, and the last value of its stream. */
 export type Answer = ChatResult & { end?: ChatEnd };
 
+/** A server that has just started, to which nobody else talks yet. */
+export type Talk = Pick<Server, "command" | "handover">;
+
 /** The one server of this window. Calls wait for it while it starts; they fail with a `Failure`. */
 export interface Server {
   readonly state: ServerState;
   readonly onDidChangeState: vscode.Event<ServerState>;
   /** The folder that keys are handed over in; undefined while there is no server, or where it has none. */
   readonly handover: string | undefined;
+  /** Has each server that starts told something before anybody else talks to it; that may take a few seconds at most. */
+  onStart(tell: (talk: Talk) => Promise<void>): vscode.Disposable;
   /** Runs a command of the contract. */
   command<N extends keyof Commands>(
     name: N,

@@ -88,3 +88,23 @@ async def test_without_a_keyring_the_editor_keeps_the_key(scene: Scene, windows:
         assert [e["authorization"] for e in streams(scene)] == [f"Bearer {key}"]
         await windows.close()
     assert sweep(dict(files_below(scene.home)), {key: "the key"}) == []
+
+
+async def test_a_kept_key_is_there_before_the_first_message(scene: Scene, windows: Windows) -> None:
+    """A message that waits for the server to start is signed by the key that VS Code keeps."""
+    key = canary("VS Code: kept, and used at once")
+    scene.provider.configure(keys=[key], reply="Signed.")
+    wait = scene.root / "wait"
+    windows.before_server(f"while [ -e {wait} ]; do sleep 0.1; done")
+    with keyring_environment("none") as variables:
+        scene.env |= variables
+        window = await windows.open(scene.folder())
+        await set_key(window, scene, key)
+        wait.touch()
+        await window.reload()
+        await window.status_item("starting").wait_for()
+        await window.open_chat()
+        await window.chat.send("Who am I?")
+        wait.unlink()
+        await window.chat.answered("Signed.")
+    assert [e["authorization"] for e in streams(scene)] == [f"Bearer {key}"]

@@ -1,7 +1,7 @@
 // API keys: typed into a masked input, handed over by a file, kept here where there is no keyring.
 import * as vscode from "vscode";
 import { PROVIDERS, type KeyResult, type KeySetParams, type StoredKey } from "../contract.gen.ts";
-import type { Core, Server } from "../core.ts";
+import type { Core, Server, Talk } from "../core.ts";
 import { Failure } from "../failure.ts";
 import { chooseFolder } from "../folders.ts";
 import { busy, say } from "../ui.ts";
@@ -22,13 +22,15 @@ export class Keys implements vscode.Disposable {
     this.#core = core;
     this.#kept = new KeptKeys(core.context.secrets);
     this.#watching = [
-      core.server.onDidChangeState((state) => {
+      core.server.onStart((talk) => {
         this.#handed.clear();
-        if (state === "ready") {
-          void this.#restore();
+        return this.#restore(talk);
+      }),
+      vscode.workspace.onDidChangeWorkspaceFolders(() => {
+        if (core.server.state === "ready") {
+          void this.#restore(core.server);
         }
       }),
-      vscode.workspace.onDidChangeWorkspaceFolders(() => void this.#restore()),
     ];
   }
 
@@ -94,29 +96,23 @@ export class Keys implements vscode.Disposable {
   }
 
   /** Hands over what is kept for the user and for the open folders. */
-  async #restore(): Promise<void> {
-    if (this.#core.server.state !== "ready") {
-      return;
-    }
+  async #restore(talk: Talk): Promise<void> {
     const open = new Set((vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.toString()));
     for (const key of await this.#kept.all()) {
       const isHere = key.target === "user" || (key.uri !== undefined && open.has(key.uri));
       if (isHere && !this.#handed.has(nameOf(key))) {
         this.#handed.add(nameOf(key));
-        await this.#handOverAgain(key);
+        await this.#handOverAgain(key, talk);
       }
     }
   }
 
-  async #handOverAgain(key: KeptKey): Promise<void> {
-    const { server, log } = this.#core;
+  async #handOverAgain(key: KeptKey, talk: Talk): Promise<void> {
     try {
-      await handOver(await handoverOf(server), key.key, (keyFile) =>
-        server.command("qwen.keys.set", restoring(key, keyFile)),
-      );
+      await handOver(folderOf(talk), key.key, (keyFile) => talk.command("qwen.keys.set", restoring(key, keyFile)));
     } catch (error) {
       this.#handed.delete(nameOf(key));
-      log.warn(`A kept key could not be handed over: ${error instanceof Error ? error.message : ""}`);
+      this.#core.log.warn(`A kept key could not be handed over: ${error instanceof Error ? error.message : ""}`);
     }
   }
 }
@@ -139,12 +135,16 @@ async function folderForKey(title: string, given: string | undefined): Promise<s
 /** The hand-over folder, once the server has started. */
 async function handoverOf(server: Server, token?: vscode.CancellationToken): Promise<string> {
   await server.command("qwen.auth.status", {}, token);
-  if (server.handover === undefined) {
+  return folderOf(server);
+}
+
+function folderOf(talk: Talk): string {
+  if (talk.handover === undefined) {
     const remedy = "Use “Qwen: Open .env”, or `qwen-ls keys set` in a terminal";
     const message = `The server could make no folder to hand a key over in. ${remedy}.`;
     throw new Failure(message, { kind: "not-supported", remedy });
   }
-  return server.handover;
+  return talk.handover;
 }
 
 const CUSTOM = "custom";

@@ -8,6 +8,7 @@ import { GivenUp, Late, type Patience } from "./patience.ts";
 
 const START_MS = 30_000; // a start takes a second or two; on a machine that is very busy, ten
 const STOP_MS = 2000;
+const TELL_MS = 5000; // for what is told at the start; it is there at once, unless the disk or the keyring of VS Code hangs
 
 /** A client for a program; `cwd` is where it runs. */
 export function clientOf(command: string, cwd: string, options: LanguageClientOptions): LanguageClient {
@@ -45,6 +46,28 @@ export async function begin(client: LanguageClient, launch: Launch, patience: Pa
     throw new NotConnected(otherVersion(command, ours?.version), from === "path" ? "path" : undefined);
   }
   return ours;
+}
+
+/**
+ * Tells a server that has started what it has to know before anybody else talks to it. What takes too long goes on
+ * beside the rest. Throws `GivenUp` or `NotConnected`.
+ */
+export async function introduce(
+  client: LanguageClient,
+  launch: Launch,
+  patience: Patience,
+  telling: readonly Promise<void>[],
+): Promise<void> {
+  try {
+    await patience.wait(Promise.allSettled(telling), TELL_MS);
+  } catch (error) {
+    if (!(error instanceof Late)) {
+      throw error;
+    }
+  }
+  if (!client.isRunning()) {
+    throw new NotConnected(cannotStart(launch.command, "it ended at once"), undefined);
+  }
 }
 
 function capabilitiesOf(client: LanguageClient): ServerCapabilities | undefined {

@@ -12,10 +12,10 @@ import {
   type ServerCapabilities,
   type ServerNotifications,
 } from "../contract.gen.ts";
-import type { Answer, Server, ServerState } from "../core.ts";
+import type { Answer, Server, ServerState, Talk } from "../core.ts";
 import { Failure, failureOf } from "../failure.ts";
 import { Crashes } from "./backoff.ts";
-import { begin, clientOf, end, NotConnected } from "./connecting.ts";
+import { begin, clientOf, end, introduce, NotConnected } from "./connecting.ts";
 import { findServer, type Launch } from "./launch.ts";
 import { crashedTooOften, serverGone } from "./failures.ts";
 import { clientOptions } from "./options.ts";
@@ -34,6 +34,7 @@ export class LanguageServer implements Server, vscode.Disposable {
   readonly #executeCommand: NonNullable<Middleware["executeCommand"]>;
   readonly #changed = new vscode.EventEmitter<ServerState>();
   readonly #heard = new Map<string, Set<Heard>>();
+  readonly #telling = new Set<(talk: Talk) => Promise<void>>();
   readonly #queue = new Queue();
   readonly #crashes = new Crashes();
   readonly #patience = new Patience();
@@ -124,6 +125,11 @@ export class LanguageServer implements Server, vscode.Disposable {
     }
     all.add(heard);
     return new vscode.Disposable(() => all.delete(heard));
+  }
+
+  onStart(tell: (talk: Talk) => Promise<void>): vscode.Disposable {
+    this.#telling.add(tell);
+    return new vscode.Disposable(() => this.#telling.delete(tell));
   }
 
   #listen(client: LanguageClient | undefined, name: string): void {
@@ -238,6 +244,12 @@ export class LanguageServer implements Server, vscode.Disposable {
     this.#since = Date.now();
     try {
       this.#ours = await begin(client, launch, this.#patience);
+      const talk: Talk = {
+        handover: this.#ours.handover,
+        command: (command, params) =>
+          client.sendRequest(ExecuteCommandRequest.method, { command, arguments: [params] }),
+      };
+      await introduce(client, launch, this.#patience, [...this.#telling].map((tell) => tell(talk)));
     } catch (error) {
       await this.#drop(client);
       if (!(error instanceof NotConnected)) {

@@ -14,6 +14,11 @@ export function shownFolder(): vscode.WorkspaceFolder | undefined {
   return currentFolder() ?? vscode.workspace.workspaceFolders?.[0];
 }
 
+/** The folder that a document, or the folder itself, lies in, as VS Code calls it; undefined where it lies in none. */
+export function folderOf(uri: string): string | undefined {
+  return vscode.workspace.getWorkspaceFolder(vscode.Uri.parse(uri))?.uri.toString();
+}
+
 /** A place for a command: `uri` is undefined where no folder is open, or the user means none. */
 export interface Where {
   readonly uri: string | undefined;

@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 import { PROVIDERS, type KeyResult, type KeySetParams, type StoredKey } from "../contract.gen.ts";
 import type { Core, Server, Talk } from "../core.ts";
 import { Failure } from "../failure.ts";
-import { chooseFolder } from "../folders.ts";
+import { chooseFolder, folderOf } from "../folders.ts";
 import { busy, say } from "../ui.ts";
 import { handOver } from "./handover.ts";
 import { KeptKeys, nameOf, restoring, type KeptKey } from "./kept.ts";
@@ -40,11 +40,12 @@ export class Keys implements vscode.Disposable {
 
   /**
    * Asks for a key, stores it, and makes API keys the method in force there; undefined: dismissed. What `given` holds
-   * is not asked for.
+   * is not asked for. A document stands for its folder, and one that lies in none for the user.
    */
-  async set(target: Target, given: Whose & { uri?: string | undefined } = {}): Promise<KeyResult | undefined> {
+  async set(wanted: Target, given: Whose & { uri?: string | undefined } = {}): Promise<KeyResult | undefined> {
+    const { target, place } = meant(wanted, given.uri);
     const title = target === "user" ? "API key for this user" : "API key for this workspace";
-    const uri = target === "user" ? given.uri : await folderForKey(title, given.uri);
+    const uri = target === "user" ? place : await folderForKey(title, place);
     if (uri === DISMISSED) {
       return undefined;
     }
@@ -109,7 +110,7 @@ export class Keys implements vscode.Disposable {
 
   async #handOverAgain(key: KeptKey, talk: Talk): Promise<void> {
     try {
-      await handOver(folderOf(talk), key.key, (keyFile) => talk.command("qwen.keys.set", restoring(key, keyFile)));
+      await handOver(handoverFolder(talk), key.key, (keyFile) => talk.command("qwen.keys.set", restoring(key, keyFile)));
     } catch (error) {
       this.#handed.delete(nameOf(key));
       this.#core.log.warn(`A kept key could not be handed over: ${error instanceof Error ? error.message : ""}`);
@@ -118,6 +119,12 @@ export class Keys implements vscode.Disposable {
 }
 
 const DISMISSED = Symbol("dismissed");
+
+/** Whose key it is to be, and the folder that a document lies in. */
+function meant(target: Target, uri: string | undefined): { target: Target; place: string | undefined } {
+  const place = uri === undefined ? undefined : folderOf(uri);
+  return { target: uri !== undefined && place === undefined ? "user" : target, place };
+}
 
 /** The folder to set a key for. */
 async function folderForKey(title: string, given: string | undefined): Promise<string | typeof DISMISSED> {
@@ -135,10 +142,10 @@ async function folderForKey(title: string, given: string | undefined): Promise<s
 /** The hand-over folder, once the server has started. */
 async function handoverOf(server: Server, token?: vscode.CancellationToken): Promise<string> {
   await server.command("qwen.auth.status", {}, token);
-  return folderOf(server);
+  return handoverFolder(server);
 }
 
-function folderOf(talk: Talk): string {
+function handoverFolder(talk: Talk): string {
   if (talk.handover === undefined) {
     const remedy = "Use “Qwen: Open .env”, or `qwen-ls keys set` in a terminal";
     const message = `The server could make no folder to hand a key over in. ${remedy}.`;

@@ -183,7 +183,7 @@ async def test_the_next_steps_of_a_refused_host(version: Version, scene: Scene) 
         await nvim.lua("Answers = {'No', 'Ask again'}")
         await nvim.command("Qwen model")
         await nvim.said("as you decided")
-        await nvim.said("1 answers are forgotten")
+        await nvim.said("Answers forgotten: 1")
         await nvim.lua("Answers = {'Send my key', 'a-model'}")
         await nvim.command("Qwen model")
         await nvim.until("return Asked[#Asked]:find('Models of', 1, true)")
@@ -201,7 +201,7 @@ async def test_consent_by_command(version: Version, scene: Scene) -> None:
         await nvim.command("Qwen trust")
         await nvim.said(f"deny: {url}, named by {folder}/.env")
         await nvim.command("Qwen trust forget")
-        await nvim.said("1 answers are forgotten")
+        await nvim.said("Answers forgotten: 1")
         with pytest.raises(NeovimError, match="one of list, allow, deny, forget"):
             await nvim.command("Qwen trust everybody")
 

@@ -116,7 +116,7 @@ async def trust_forget(session: Session, params: contract.TrustParams, _: bool) 
     world, place = await session.world(), await session.place(params.uri)
     count = await trust.forget(world.ports, place, params.file)
     session.changed()
-    return payloads.consents(await trust.answers(world.ports), f"{count} answers are forgotten")
+    return payloads.consents(await trust.answers(world.ports), f"Answers forgotten: {count}")
 
 
 async def trust_list(session: Session, _params: contract.FolderParams, _: bool) -> contract.TrustResult:  # noqa: FBT001

@@ -91,5 +91,5 @@ async def trust_allow(run: Run) -> int:
 async def trust_forget(run: Run) -> int:
     """Forget the answers for this folder."""
     count = await trust.forget(run.ports, run.place, None)
-    run.output.line(f"{count} answers are forgotten")
+    run.output.line(f"Answers forgotten: {count}")
     return 0

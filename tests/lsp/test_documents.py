@@ -204,6 +204,7 @@ async def test_what_the_answer_says_is_not_taken_for_the_documents_own(talk: Tal
     here.type(buffer, "And now?")
     await here.run(buffer, "Qwen: Send")
     assert said(await talk.asked("And now?"))[1] == ("assistant", reply)
+    await answered(here, buffer)  # before another editor takes its place
 
 
 async def test_stop_keeps_what_came_and_says_so(talk: Talk) -> None:
@@ -240,6 +241,7 @@ async def test_stop_amid_code_ends_it(talk: Talk) -> None:
     (_, content) = said(await talk.asked(question))[1]
     assert content.startswith("```py\nword()\n")
     assert content.count("```") == 1
+    await answered(here, buffer)  # before another editor takes its place
 
 
 async def test_a_failure_leaves_the_message_to_be_sent_again(talk: Talk) -> None:

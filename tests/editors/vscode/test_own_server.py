@@ -87,3 +87,15 @@ async def test_a_server_that_hangs_is_started_anew(scene: Scene, windows: Window
     await window.command("Qwen: Restart Server")
     await window.status_item("API key").wait_for()
     assert windows.hanging("987") == []
+
+
+async def test_a_set_up_that_is_cancelled(scene: Scene, windows: Windows) -> None:
+    """Every command says so from then on, and how to go on."""
+    only(scene, sys.executable)
+    scene.env |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELHOUSE), "PYTHONPATH": ""}
+    window = await windows.open(scene.folder())
+    await window.answer("setting up the server", "Cancel")
+    await window.status_item("no server").wait_for()
+    await window.clear_notifications()
+    await window.command("Qwen: Sign In")
+    await window.notification("was cancelled. Run “Qwen: Restart Server” to go on").wait_for()

@@ -77,7 +77,7 @@ async function makeServer(
     } catch (error) {
       if (abort.signal.aborted) {
         const remedy = "Run “Qwen: Restart Server” to go on";
-        throw new Failure(`Setting up the Qwen server was cancelled. ${remedy}.`, { kind: "cancelled", remedy });
+        throw new Failure(`Setting up the Qwen server was cancelled. ${remedy}.`, { kind: "no-server", remedy });
       }
       throw error;
     }

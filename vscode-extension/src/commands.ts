@@ -4,7 +4,8 @@ import type { Middleware } from "vscode-languageclient/node";
 import type { Keys } from "./auth/keys.ts";
 import type { SignIn } from "./auth/signin.ts";
 import type { Commands, KeySetParams, LoginParams, ModelSelectParams, SwitchParams } from "./contract.gen.ts";
-import type { Core } from "./core.ts";
+import type { Core, Server } from "./core.ts";
+import { failureOf } from "./failure.ts";
 import { chooseFolder } from "./folders.ts";
 import type { Pages } from "./pages.ts";
 import { attempt, busy, say, tell } from "./ui.ts";
@@ -71,6 +72,13 @@ export function registerCommands(parts: Parts): vscode.Disposable {
   );
 }
 
+interface Choices {
+  readonly models: Commands["qwen.models.list"]["result"]["models"];
+  readonly placeHolder: string;
+}
+
+const IN_THE_WAY = new Set(["signed-out", "untrusted-origin", "server-gone", "no-server"]); // of any choice of a model
+
 /** Lets the user choose a model of the provider's list, or type one. */
 async function chooseModel({ server }: Core, given: ModelSelectParams): Promise<void> {
   const title = "Choose a model";
@@ -79,15 +87,28 @@ async function chooseModel({ server }: Core, given: ModelSelectParams): Promise<
     return;
   }
   const { uri } = where;
-  const list = await busy("Qwen: asking for the models", (token) => server.command("qwen.models.list", { uri }, token));
-  const items = list.models.map(({ id, active }) => ({ label: id, description: active === true ? "now" : "", id }));
+  const { models, placeHolder } = await busy("Qwen: asking for the models", (token) => listed(server, uri, token));
+  const items = models.map(({ id, active }) => ({ label: id, description: active === true ? "now" : "", id }));
   const other = { label: "Another model…", description: "by its name", id: undefined };
-  const placeHolder = `Models of ${list.provider}`;
   const chosen = await vscode.window.showQuickPick([...items, other], { title, placeHolder });
   const model = chosen === other ? await vscode.window.showInputBox({ title, prompt: "Its name" }) : chosen?.id;
   if (model?.trim()) {
     const { target } = given;
     say((await server.command("qwen.models.select", { model: model.trim(), uri, target })).message);
+  }
+}
+
+/** The provider's models; why there are none where it lists none: a model can be typed all the same. */
+async function listed(server: Server, uri: string | undefined, token: vscode.CancellationToken): Promise<Choices> {
+  try {
+    const { models, provider } = await server.command("qwen.models.list", { uri }, token);
+    return { models, placeHolder: `Models of ${provider}` };
+  } catch (error) {
+    const failure = failureOf(error);
+    if (failure.isCancelled || IN_THE_WAY.has(failure.data.kind)) {
+      throw failure;
+    }
+    return { models: [], placeHolder: failure.message };
   }
 }
 

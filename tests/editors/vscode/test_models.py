@@ -50,3 +50,20 @@ async def test_a_session_tells_nothing(scene: Scene, windows: Windows) -> None:
     assert seen["accessToken"]
     assert not tokens & {seen["accessToken"]}
     assert not [token for token in tokens if token in str(seen)]
+
+
+async def test_a_model_of_a_provider_that_lists_none(scene: Scene, windows: Windows) -> None:
+    """Choose Model says why there is no list, and takes a name all the same."""
+    key = canary("VS Code: no list of models")
+    scene.provider.configure(keys=[key], reply="Served.")
+    scene.provider.fault("models", status=404)
+    window = await windows.open(scene.folder("ws", scene.pair(key)))
+    await window.status_item("API key").wait_for()
+    await window.command("Qwen: Choose Model…")
+    await window.pick("Choose a model", "Another model")
+    await window.type("Its name", "a-model-of-mine")
+    await window.status_item("a-model-of-mine").wait_for()
+    await window.open_chat()
+    await window.chat.send("Which?")
+    await window.chat.answered("Served.")
+    assert streams(scene)[-1]["json"]["model"] == "a-model-of-mine"

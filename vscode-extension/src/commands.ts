@@ -156,9 +156,7 @@ export function serverCommands(parts: () => Parts): ExecuteCommand {
         return await asked;
       }
       const result = await run();
-      if (TOLD_HERE.has(command)) {
-        say((result as { message: string }).message);
-      }
+      await shown(parts(), command, result);
       return result;
     } catch (error) {
       void tell(error);
@@ -166,6 +164,22 @@ export function serverCommands(parts: () => Parts): ExecuteCommand {
     }
   };
 }
+
+/** Shows what a command answers with, where that is for the user. */
+async function shown({ pages }: Parts, command: string, result: unknown): Promise<void> {
+  const page = PAGES[command];
+  if (page !== undefined) {
+    await pages.show(page, (result as { markdown: string }).markdown);
+  } else if (TOLD_HERE.has(command)) {
+    say((result as { message: string }).message);
+  }
+}
+
+/** Commands that answer in Markdown to read, and its title. */
+const PAGES: Record<string, string | undefined> = {
+  "qwen.auth.explain": "Authentication",
+  "qwen.doctor": "Doctor",
+} satisfies Partial<Record<keyof Commands, string>>;
 
 /** Commands that answer in a line, and leave it to a client of ours to show it. */
 const TOLD_HERE = new Set<string>([

@@ -48,7 +48,7 @@ async def test_a_key_and_host_of_the_workspace(scene: Scene, windows: Windows, s
 async def test_the_users_key_and_a_host_of_the_workspace(
     scene: Scene, windows: Windows, stranger: Provider
 ) -> None:
-    """A closed question sends nothing; after trust a yes does, and is not asked for again."""
+    """A closed question sends nothing, and the reason can be read; after trust a yes does, once for all."""
     scene.env["OPENAI_API_KEY"] = KEY
     folder = scene.folder("ws", f"OPENAI_BASE_URL={stranger.base_url}/v1\nOPENAI_MODEL=m\n")
     window = await windows.open(folder, settings=RESTRICTED)
@@ -57,6 +57,8 @@ async def test_the_users_key_and_a_host_of_the_workspace(
     await window.notification("127.0.0.3").wait_for()
     await window.clear_notifications()
     await window.chat.alert.filter(has_text=".env").wait_for()
+    await window.chat.button("Explain").click()
+    await window.page.locator(".tab.active", has_text="Authentication").wait_for()
     assert stranger.log == []
     await trust(window)
     await window.open_chat()

@@ -375,7 +375,7 @@ async def test_a_shell_and_an_editor_share_the_answers(scene: Scene, second: Pro
 
     before = len(second.log)
     forgotten = await shell.run("trust", "forget", env=variables)
-    assert (forgotten.code, forgotten.out.partition(" ")[0]) == (0, "1")
+    assert (forgotten.code, forgotten.out) == (0, "Answers forgotten: 1\n")
     assert json.loads(scene.state.read_text())["decisions"] == []
     assert (await shell.run("chat", "hi", env=variables)).code == 1
     await refused(client)

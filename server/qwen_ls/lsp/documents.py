@@ -354,9 +354,8 @@ class Writing:
         if not ends:
             return piece
         own = len(piece) - len(piece.lstrip("\n"))
-        return (
-            piece[min(own, ends) :] if own else f" {piece}"
-        )  # no heading, nor anything else of a line's start
+        # A blank, so that it is no heading, nor anything else of a line's start.
+        return piece[min(own, ends) :] if own else f" {piece}"
 
     async def _is_seen(self, patience: float) -> bool:
         while not self._seen.is_set():

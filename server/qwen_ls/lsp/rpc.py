@@ -217,7 +217,8 @@ class Protocol(LanguageServerProtocol):
                 self._send_response(message["id"], error=to_reply_error(bad))
             return
         if "id" in message and not hasattr(structured, "id"):
-            self._refuse(message["id"], INVALID_REQUEST, f"Invalid request: {message['method']} has no id")
+            why = f"Invalid request: {message['method']} is a notification, and takes no id"
+            self._refuse(message["id"], INVALID_REQUEST, why)
             return
         self.handle_message(structured)
 

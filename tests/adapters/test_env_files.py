@@ -214,6 +214,7 @@ def test_a_file_is_read_again_only_when_it_has_changed(ws: Path, monkeypatch: py
         return read(path, status)
 
     monkeypatch.setattr(env_files, "read", counted)
+    monkeypatch.setattr(env_files, "SETTLED_AFTER", 0)
     system = EnvFileSystem(None, None, uid=None)
 
     def model() -> str | None:
@@ -232,6 +233,45 @@ def test_a_file_is_read_again_only_when_it_has_changed(ws: Path, monkeypatch: py
     assert model() is None
     put(path, "six")
     assert [model(), len(reads)] == ["six", 4]
+
+
+def test_a_file_that_is_written_during_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Met twice, as a home file above the folder is, it is one file; the next search sees the other."""
+    home = tmp_path / "up"
+    (home / "ws").mkdir(parents=True)
+    path = put(home / ".env", "one")
+    read = env_files.read
+
+    def overtaken(*given: Any) -> Look:
+        found = read(*given)
+        path.write_text("")  # as an editor begins to save
+        return found
+
+    system = EnvFileSystem(home, None, uid=None)
+    with monkeypatch.context() as writing:
+        writing.setattr(env_files, "read", overtaken)
+        chain, of_home = system.search(str(home / "ws"), ())
+    assert [model_of(chain), model_of(of_home)] == ["one", "one"]
+    assert model_of(system.search(str(home / "ws"), ())[0]) is None
+    put(path, "two")
+    assert list(map(model_of, system.search(str(home / "ws"), ()))) == ["two", "two"]
+
+
+def test_two_changes_within_a_tick_of_the_disk(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is seen too, though neither size nor time tells: many a disk counts times in ticks."""
+    tick, lstat = 10_000_000, os.lstat
+
+    def coarse(path: str) -> Any:
+        status = lstat(path)
+        fields = {name: getattr(status, name) for name in dir(status) if name.startswith("st_")}
+        times = {name: fields[name] // tick * tick for name in ("st_mtime_ns", "st_ctime_ns")}
+        return SimpleNamespace(**{**fields, **times})
+
+    monkeypatch.setattr(os, "lstat", coarse)
+    system = EnvFileSystem(None, None, uid=None)
+    for number in range(1000, 1500):
+        put(ws / ".env", str(number))
+        assert model_of(system.search(str(ws), ())[0]) == str(number)
 
 
 def test_a_failure_that_passes_is_not_remembered(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:

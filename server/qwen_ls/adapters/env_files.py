@@ -36,6 +36,7 @@ Call: TypeAlias = "Callable[[str], os.stat_result]"
 Chains = tuple[EnvChain, EnvChain]  # from the folder upward, and the home files alone
 Wanted = tuple[str | None, tuple[str, ...]]  # the folder, and the names that are excluded
 MOST_KNOWN = 64  # folders whose last search is kept
+SETTLED_AFTER = 100_000_000  # ns: above the ticks in which systems count the times of files (10 ms, FAT 2 s)
 
 
 def of_file(found: os.stat_result) -> Signature:
@@ -57,20 +58,25 @@ def of_folder(status: os.stat_result) -> Signature:
 
 @attrs.frozen
 class Said:
-    """What the disk said to one call: the signature of what is there, None for nothing."""
+    """What the disk said to one call, and the signature of what is there, None for nothing."""
 
     call: Call
     path: str
     of: Callable[[os.stat_result], Signature]
+    answer: os.stat_result | OSError
     signature: Signature | None
 
 
 @attrs.define
 class Looks:
-    """All that the disk said during a search, so that it can be asked again whether it still says so."""
+    """All that the disk said during a search, so that it can be asked again whether it still says so.
+
+    It is asked each thing once: a file that is written meanwhile is one file to the whole search.
+    """
 
     said: dict[tuple[Call, str], Said] = attrs.field(factory=dict)
-    is_passing: bool = False  # whether something failed that may succeed the next time
+    files: dict[str, Look] = attrs.field(factory=dict)  # what has been read
+    is_passing: bool = False  # whether the next search may find something else and `still_hold` not tell
 
     def lstat(self, path: str, of: Callable[[os.stat_result], Signature] = of_file) -> os.stat_result:
         """As `os.lstat`. Raises OSError."""
@@ -81,13 +87,17 @@ class Looks:
         return self._ask(os.stat, path, of)
 
     def _ask(self, call: Call, path: str, of: Callable[[os.stat_result], Signature]) -> os.stat_result:
-        try:
-            status = call(path)
-        except OSError:
-            self.said[call, path] = Said(call, path, of, None)
-            raise
-        self.said[call, path] = Said(call, path, of, of(status))
-        return status
+        said = self.said.get((call, path))
+        if said is None:
+            try:
+                answer = call(path)
+                said = Said(call, path, of, answer, of(answer))
+            except OSError as error:
+                said = Said(call, path, of, error, None)
+            self.said[call, path] = said
+        if isinstance(said.answer, OSError):
+            raise said.answer
+        return said.answer
 
     def still_hold(self) -> bool:
         """Whether the disk says the same as then; costs little more than the calls themselves."""
@@ -204,15 +214,26 @@ class EnvFileSystem:
             if stranger is not None:
                 reason = f"not used: it belongs to another user (uid {stranger})"
                 return Look(Presence.FOREIGN, reason=reason)
+        if path not in looks.files:
+            looks.files[path] = self._content(path, target, looks)
+        return attrs.evolve(looks.files[path], is_home=os.path.realpath(path) in home_paths)
+
+    def _content(self, path: str, target: os.stat_result, looks: Looks) -> Look:
+        """A file's content, read only where it may have changed."""
         signature = of_file(target)
         seen = self._seen.get(path)
-        if seen is None or seen[0] != signature:
-            try:
-                seen = self._seen[path] = signature, read(Path(path), target)
-            except OSError as error:  # too many open files, say
-                looks.is_passing = True
-                return Look(Presence.UNREADABLE, reason=error.strerror or "it cannot be read")
-        return attrs.evolve(seen[1], is_home=os.path.realpath(path) in home_paths)
+        if seen is not None and seen[0] == signature:
+            return seen[1]
+        try:
+            content = read(Path(path), target)
+        except OSError as error:  # too many open files, say
+            looks.is_passing = True
+            return Look(Presence.UNREADABLE, reason=error.strerror or "it cannot be read")
+        if time.time_ns() - max(target.st_mtime_ns, target.st_ctime_ns) < SETTLED_AFTER:
+            looks.is_passing = True  # it may change once more, and neither its size nor its time with it
+        else:
+            self._seen[path] = signature, content
+        return content
 
 
 def foreign_owner(

@@ -8,7 +8,7 @@ import attrs
 import pytest
 import pytest_asyncio
 
-from actions.fakes import ports_of
+from actions.fakes import FakeCache, ports_of
 from lsp.alone import alone
 from lsp.talk import COMMAND, MODEL, TWIN, Talk, now, said, talking, unique
 from provider import running_provider
@@ -159,7 +159,7 @@ class Broken:
 
 async def test_a_mistake_of_our_own_is_told() -> None:
     """An answer that nobody waits for ends with what went wrong, in its document and as a message."""
-    ports = ports_of(env_files=Broken())
+    ports = ports_of(oauth_cache=FakeCache(), env_files=Broken())
     session, listener = alone(ports, Session)
     world = World.over(ports)
     turn = world.chats.begin(Place(None), "hello", None, None)
@@ -168,6 +168,7 @@ async def test_a_mistake_of_our_own_is_told() -> None:
     with pytest.raises(Problem) as failed:
         await Conversation(session, world, turn, outlet).run(None, tell=True)
     assert failed.value.kind is Kind.INTERNAL
+    assert "ZeroDivisionError" in failed.value.message
     assert told == [failed.value]
     assert [said.message for said in listener.params("window/showMessage")] == [failed.value.message]
     assert "nobody" not in failed.value.message

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -125,22 +126,22 @@ async def test_the_first_chat_imports_nothing(tmp_path: Path, provider: Provider
 
 @pytest.fixture
 async def hops(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How often this loop has given work to a thread so far.
+    """How often work has been given to a thread so far.
 
     Its short timers stand still, so that nothing is done but what was asked for: no status is published.
     """
     loop, count = asyncio.get_running_loop(), 0
-    run, later = loop.run_in_executor, loop.call_later
+    submit, later = ThreadPoolExecutor.submit, loop.call_later
 
     def counted(*given: Any) -> Any:
         nonlocal count
         count += 1
-        return run(*given)
+        return submit(*given)
 
     def stopped(seconds: float, *given: Any, **context: Any) -> Any:
         return later(NEVER if seconds < SHORT else seconds, *given, **context)
 
-    monkeypatch.setattr(loop, "run_in_executor", counted)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", counted)
     monkeypatch.setattr(loop, "call_later", stopped)
     return lambda: count
 

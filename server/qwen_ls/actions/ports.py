@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path, PurePath
 
     from qwen_ls.actions.keys import Keys
+    from qwen_ls.actions.resolve import Seen, Standing
     from qwen_ls.core.chat import Delta
     from qwen_ls.core.context import Listed, Located
     from qwen_ls.core.envchain import EnvChain
@@ -106,8 +107,8 @@ class Redirects(Protocol):
 class EnvFiles(Protocol):
     """The `.env` files of this machine."""
 
-    async def find(self, folder: str | None, excluded: Sequence[str]) -> tuple[EnvChain, EnvChain]:
-        """The chain from `folder` upward, and the chain of the home files alone."""
+    def find(self, folder: str | None, excluded: Sequence[str]) -> Awaitable[tuple[EnvChain, EnvChain]]:
+        """The chain from `folder` upward, and the chain of the home files alone. Begins with the call."""
 
     async def prepare(self, folder: str | None) -> tuple[str, bool, bool]:
         """Make `.qwen/.env`: its path, whether it is new, whether git ignores it. Raises OSError."""
@@ -306,7 +307,8 @@ class Ports:
 
     `process` holds the variables a credential may come from, `network` those that steer connections,
     both as they were at start. `sign_ins` are the OAuth methods' servers, Qwen's among them, and
-    `code_server` is OpenRouter. `open_texts` is there where an editor is.
+    `code_server` is OpenRouter. `open_texts` is there where an editor is. `standings` is what was last
+    resolved for each place, and from what: actions/resolve.py alone knows it.
     """
 
     clock: Clock
@@ -329,6 +331,7 @@ class Ports:
     process: Mapping[str, str] = attrs.field(repr=False)
     network: Mapping[str, str] = attrs.field(repr=False)
     open_texts: OpenTexts | None = None
+    standings: dict[Place, tuple[Seen, Standing]] = attrs.field(factory=dict, repr=False, eq=False)
 
 
 @attrs.frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -17,8 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from qwen_ls.actions.ports import Place, Ports
+    from qwen_ls.core.credentials import FoundKey
+    from qwen_ls.core.envchain import EnvChain
+    from qwen_ls.core.oauth.token import CachedToken
+    from qwen_ls.core.qwen_settings import QwenKey
+    from qwen_ls.core.stored import Remembered
 
+MOST_PLACES = 64  # whose last standing is kept
 Result = TypeVar("Result")
+
+
+@attrs.frozen
+class Seen:
+    """What was found in the files and keepers; equal as long as they are as they were."""
+
+    chain: EnvChain
+    home: EnvChain
+    tokens: tuple[CachedToken, ...]  # in the order of `Ports.sign_ins`
+    remembered: Remembered
+    qwen_key: QwenKey | str | None
+    folder_key: FoundKey | None
+    user_key: FoundKey | None
 
 
 @attrs.frozen
@@ -32,28 +50,41 @@ class Standing:
 
 
 async def stand(ports: Ports, place: Place) -> Standing:
-    """Look at everything anew (files by stat) and resolve. Raises Problem for a home that does not answer."""
+    """Look at everything anew (files by stat) and resolve. Raises Problem for a home that does not answer.
+
+    As long as all of it is as it was, so is the standing.
+    """
     # All begin before any is awaited, so that they share one hop to a thread.
-    files = asyncio.ensure_future(ports.env_files.find(place.folder, ports.settings.excluded_env_vars))
+    files = ports.env_files.find(place.folder, ports.settings.excluded_env_vars)
+    begun = [server.cache.read() for server in ports.sign_ins.values()]
+    recalled, qwen = ports.state.recall(place.folder), ports.qwen_settings.read()
     try:
-        begun = [server.cache.read() for server in ports.sign_ins.values()]
-        recalled, qwen = ports.state.recall(place.folder), ports.qwen_settings.read()
         tokens, found, qwen_key = [await read for read in begun], await recalled, await qwen
         chain, home = await files
     except OSError as error:
         raise home_silent(error) from None
-    finally:
-        files.cancel()
+    folder_key, user_key = await ports.keys.find(place.folder, found.keys)
+    seen = Seen(chain, home, tuple(tokens), found, qwen_key, folder_key, user_key)
+    known = ports.standings.get(place)
+    if known is None or known[0] != seen:
+        while len(ports.standings) >= MOST_PLACES:
+            del ports.standings[next(iter(ports.standings))]
+        known = ports.standings[place] = seen, standing_of(ports, place, seen)
+    return known[1]
+
+
+def standing_of(ports: Ports, place: Place, seen: Seen) -> Standing:
+    """Resolve from what was seen."""
+    found = seen.remembered
     caches = {
         method: (server.issuer, token)
-        for (method, server), token in zip(ports.sign_ins.items(), tokens, strict=True)
+        for (method, server), token in zip(ports.sign_ins.items(), seen.tokens, strict=True)
     }
     issuer, cached = caches.pop(QWEN_OAUTH)
-    folder_key, user_key = await ports.keys.find(place.folder, found.keys)
     facts = Facts(
         folder=place.folder,
-        environment=Environment(ports.process, chain),
-        user_environment=Environment(ports.process, home),
+        environment=Environment(ports.process, seen.chain),
+        user_environment=Environment(ports.process, seen.home),
         cached=cached,
         issuer=issuer,
         others=caches,
@@ -63,9 +94,9 @@ async def stand(ports: Ports, place: Place) -> Standing:
         user_models=found.user_models,
         headless=place.headless,
         decisions=found.decisions,
-        folder_key=folder_key,
-        user_key=user_key,
-        qwen_key=qwen_key,
+        folder_key=seen.folder_key,
+        user_key=seen.user_key,
+        qwen_key=seen.qwen_key,
         qwen_settings_path=ports.qwen_settings.path,
     )
     policy = Policy(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from qwen_ls.adapters.env_template import prepare
-from qwen_ls.adapters.files import DEADLINE, glance, in_time, read_regular
+from qwen_ls.adapters.files import DEADLINE, answered, glance, in_time, read_regular
 from qwen_ls.core.envchain import (
     ABSENT,
     Candidate,
@@ -29,7 +29,7 @@ from qwen_ls.core.envfile import MAX_BYTES, decode, parse_env
 from qwen_ls.core.providers import KNOWN_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
 Signature = tuple[int, ...]
 Call: TypeAlias = "Callable[[str], os.stat_result]"
@@ -125,19 +125,20 @@ class EnvFileSystem:
 
     _asked: dict[str | None, float] = attrs.field(factory=dict, repr=False)  # and not answered, since when
 
-    async def find(self, folder: str | None, excluded: Sequence[str]) -> Chains:
+    def find(self, folder: str | None, excluded: Sequence[str]) -> Awaitable[Chains]:
         """The chain from `folder` (None: the home files) upward, and that of the home files alone.
 
         A disk that does not answer within 2 s counts as one with no files, and is a problem. It is not asked
         again before it has answered, so that it holds one thread and not all.
         """
+
+        def late() -> Chains:
+            return hung(folder), hung(None)
+
         now = time.monotonic()
         if now - self._asked.setdefault(folder, now) >= DEADLINE:
-            return hung(folder), hung(None)
-        try:
-            return await glance(partial(self.search, folder, tuple(excluded)), DEADLINE)
-        except TimeoutError:
-            return hung(folder), hung(None)
+            return answered(late())
+        return glance(partial(self.search, folder, tuple(excluded)), DEADLINE, late)
 
     async def prepare(self, folder: str | None) -> tuple[str, bool, bool]:
         """Make `.qwen/.env` in a folder, or in the home: its path, whether it is new, whether git ignores it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import secrets
 import stat
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -34,6 +36,7 @@ PRIVATE_FOLDER = 0o700
 ABANDONED_AFTER = 60.0  # seconds, where there are no locks to tell
 ON_WINDOWS = sys.platform == "win32"
 DEADLINE = 2.0  # seconds; a mount may hang
+MOST_LOOKERS = 8
 HOME_DEADLINE = 10.0  # seconds for what nothing goes on without: a disk may have to wake up first
 Result = TypeVar("Result")
 
@@ -45,39 +48,46 @@ async def in_thread(work: Callable[[], Result]) -> Result:
 
 @attrs.define(eq=False)
 class Looks:
-    """Looks at files that share a thread: what is to be done, for whom, and in how many seconds."""
+    """Looks at files that share a thread: what is to be done, for whom, in how many seconds, what else."""
 
-    wanted: list[tuple[Callable[[], Any], asyncio.Future[Any], float]] = attrs.field(factory=list)
+    wanted: list[tuple[Callable[[], Any], asyncio.Future[Any], float, Callable[[], Any] | None]] = (
+        attrs.field(factory=list)
+    )
     _outcomes: list[tuple[Any, Exception | None]] = attrs.field(factory=list)
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run them; from now on a look begins anew."""
         del _begun[loop]
-        limits = {seconds for *_, seconds in self.wanted}
+        limits = {seconds for _, _, seconds, _ in self.wanted}
         timers = [loop.call_later(seconds, self._tell, seconds) for seconds in limits]
 
-        def end(_: object) -> None:
+        def end() -> None:
             for timer in timers:
                 timer.cancel()
             self._tell(0)
 
-        loop.run_in_executor(None, self._run).add_done_callback(end)
+        def run() -> None:
+            for work, *_ in self.wanted:
+                self._outcomes.append(_outcome(work))  # one by one: `_tell` may look before the last
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(end)
 
-    def _run(self) -> None:
-        for work, *_ in self.wanted:
-            self._outcomes.append(_outcome(work))  # one by one: `_tell` may look before the last
+        # Not run_in_executor: its future is handed from thread to loop in three steps, and this in one.
+        _lookers().submit(run)
 
     def _tell(self, passed: float) -> None:
-        """Hand out what has come, and TimeoutError to whom that has taken too long."""
-        for number, (_, future, seconds) in enumerate(self.wanted):
+        """Hand out what has come, and what stands for it to whom that has taken too long."""
+        for number, (_, future, seconds, late) in enumerate(self.wanted):
             if future.done():  # told already, or whoever asked has been cancelled
                 continue
             if number < len(self._outcomes):
                 result, error = self._outcomes[number]
-            elif passed >= seconds:
-                result, error = None, no_answer(seconds)
-            else:
+            elif passed < seconds:
                 continue
+            elif late is not None:
+                result, error = late(), None
+            else:
+                result, error = None, no_answer(seconds)
             if error is None:
                 future.set_result(result)
             else:
@@ -88,11 +98,20 @@ class Looks:
 _begun: dict[asyncio.AbstractEventLoop, Looks] = {}
 
 
-def glance(work: Callable[[], Result], seconds: float = HOME_DEADLINE) -> asyncio.Future[Result]:
+@functools.cache
+def _lookers() -> ThreadPoolExecutor:
+    """The threads that look; of their own, so that a disk that hangs holds nothing else up."""
+    return ThreadPoolExecutor(MOST_LOOKERS, "look")
+
+
+def glance(
+    work: Callable[[], Result], seconds: float = HOME_DEADLINE, late: Callable[[], Result] | None = None
+) -> asyncio.Future[Result]:
     """Run a short look at files in a thread; those that begin in one turn of the loop share one.
 
-    A look begins with the call, whether it is awaited or not, and they run in that order. Raises
-    TimeoutError for one that has no answer after so many seconds; it goes on in its thread.
+    A look begins with the call, whether it is awaited or not, and they run in that order. For one that
+    has no answer after so many seconds there is what `late` returns, else a TimeoutError is raised; it
+    goes on in its thread.
     """
     loop = asyncio.get_running_loop()
     looks = _begun.get(loop)
@@ -100,7 +119,14 @@ def glance(work: Callable[[], Result], seconds: float = HOME_DEADLINE) -> asynci
         looks = _begun[loop] = Looks()
         loop.call_soon(looks.begin, loop)
     future: asyncio.Future[Result] = loop.create_future()
-    looks.wanted.append((work, future, seconds))
+    looks.wanted.append((work, future, seconds, late))
+    return future
+
+
+def answered(result: Result) -> asyncio.Future[Result]:
+    """A look that need not be taken."""
+    future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+    future.set_result(result)
     return future
 
 

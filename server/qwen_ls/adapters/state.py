@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 4 * 1024 * 1024
 LOCK_WAIT = 5.0  # seconds
+NOTHING: dict[str, Any] = {}  # one object, so that what was made of it is known again
 
 
 @attrs.define
@@ -40,6 +41,7 @@ class StateFile:
 
     path: Path
     _cache: tuple[tuple[int, int, int], dict[str, Any]] | None = None
+    _recalled: tuple[dict[str, Any], dict[str | None, Remembered]] = attrs.field(factory=lambda: ({}, {}))
 
     async def choice(self, folder: str | None) -> str | None:
         """The method chosen for a folder, or for the user."""
@@ -61,6 +63,15 @@ class StateFile:
 
     def _recall(self, folder: str | None) -> Remembered:
         state = self._load()
+        made_of, known = self._recalled
+        if made_of is not state:
+            known = {}
+            self._recalled = state, known
+        if folder not in known:
+            known[folder] = self._remembered(state, folder)
+        return known[folder]
+
+    def _remembered(self, state: dict[str, Any], folder: str | None) -> Remembered:
         models = section(state, "models")
         return Remembered(
             decisions=decisions_in(state),
@@ -132,7 +143,7 @@ class StateFile:
                 return self._cache[1]
             found = read_object(self.path, MAX_BYTES)
         except OSError:
-            return {}
+            return NOTHING
         state = found if is_state(found) else {}
         self._cache = signature, state
         return state

@@ -119,7 +119,7 @@ def main() -> None:
     """Run until the connection ends."""
     stdio = Stdio()
     echo = Echo(stdio)
-    loop = asyncio.new_event_loop()
+    loop = stdio.new_loop()
     try:
         loop.run_until_complete(stdio.run(echo.receive, echo.aclose))
         os.write(2, f"why: {stdio.why}, code: {stdio.code}\n".encode())

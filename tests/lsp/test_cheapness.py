@@ -26,7 +26,9 @@ from lsp.talk import TWIN
 from qwen_ls.actions.chat import MOST_CONVERSATIONS, Chats
 from qwen_ls.actions.ports import Place
 from qwen_ls.actions.tokens import Accounts
+from qwen_ls.adapters import env_files
 from qwen_ls.adapters.env_files import EnvFileSystem
+from qwen_ls.adapters.files import Lookers
 from qwen_ls.adapters.system import SystemEntropy
 from wire import DEADLINE, SOURCES, environment, server
 
@@ -131,17 +133,21 @@ async def hops(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     Its short timers stand still, so that nothing is done but what was asked for: no status is published.
     """
     loop, count = asyncio.get_running_loop(), 0
-    submit, later = ThreadPoolExecutor.submit, loop.call_later
+    later = loop.call_later
 
-    def counted(*given: Any) -> Any:
-        nonlocal count
-        count += 1
-        return submit(*given)
+    def counting(submit: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*given: Any) -> Any:
+            nonlocal count
+            count += 1
+            return submit(*given)
+
+        return counted
 
     def stopped(seconds: float, *given: Any, **context: Any) -> Any:
         return later(NEVER if seconds < SHORT else seconds, *given, **context)
 
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", counted)
+    for pool in (ThreadPoolExecutor, Lookers):
+        monkeypatch.setattr(pool, "submit", counting(pool.submit))
     monkeypatch.setattr(loop, "call_later", stopped)
     return lambda: count
 
@@ -225,8 +231,11 @@ def asked_of_the_system(work: Callable[[], object]) -> list[str]:
     return calls
 
 
-def test_files_that_are_as_they_were_cost_a_stat_each(tmp_path: Path) -> None:
+def test_files_that_are_as_they_were_cost_a_stat_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second look through deep folders is one call for each place, and opens nothing."""
+    monkeypatch.setattr(env_files, "SETTLED_AFTER", 0)  # else a file so new is read once more
     top = tmp_path / "top"
     folder = top.joinpath(*map(str, range(DEEP - len(top.parts))))
     folder.mkdir(parents=True)

@@ -48,6 +48,7 @@ OURS = {
     "qwen_ls.lsp.editor",
     "qwen_ls.lsp.folders",
     "qwen_ls.lsp.frames",
+    "qwen_ls.lsp.reader",
     "qwen_ls.lsp.languages",
     "qwen_ls.lean",
     "qwen_ls.lsp.rpc",

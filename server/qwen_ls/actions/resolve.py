@@ -54,10 +54,11 @@ async def stand(ports: Ports, place: Place) -> Standing:
 
     As long as all of it is as it was, so is the standing.
     """
-    # All begin before any is awaited, so that they share one hop to a thread.
-    files = ports.env_files.find(place.folder, ports.settings.excluded_env_vars)
+    # All begin before any is awaited, so that they share one hop to a thread; and the project's files last,
+    # since a disk that hangs there keeps what comes after it waiting.
     begun = [server.cache.read() for server in ports.sign_ins.values()]
     recalled, qwen = ports.state.recall(place.folder), ports.qwen_settings.read()
+    files = ports.env_files.find(place.folder, ports.settings.excluded_env_vars)
     try:
         tokens, found, qwen_key = [await read for read in begun], await recalled, await qwen
         chain, home = await files

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import functools
+import itertools
 import json
 import os
+import queue
 import re
 import secrets
 import stat
 import sys
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -73,7 +74,7 @@ class Looks:
                 loop.call_soon_threadsafe(end)
 
         # Not run_in_executor: its future is handed from thread to loop in three steps, and this in one.
-        _lookers().submit(run)
+        _lookers.submit(run)
 
     def _tell(self, passed: float) -> None:
         """Hand out what has come, and what stands for it to whom that has taken too long."""
@@ -98,10 +99,30 @@ class Looks:
 _begun: dict[asyncio.AbstractEventLoop, Looks] = {}
 
 
-@functools.cache
-def _lookers() -> ThreadPoolExecutor:
-    """The threads that look; of their own, so that a disk that hangs holds nothing else up."""
-    return ThreadPoolExecutor(MOST_LOOKERS, "look")
+class Lookers:
+    """The threads that look: as many as look at once, up to MOST_LOOKERS.
+
+    Not a ThreadPoolExecutor: the interpreter waits for its threads at the end, also for one that hangs.
+    """
+
+    def __init__(self) -> None:
+        self._wanted: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._count = itertools.count(1)
+
+    def submit(self, work: Callable[[], object]) -> None:
+        """Run it soon. It raises nothing."""
+        self._wanted.put(work)
+        if not self._idle.acquire(blocking=False) and next(self._count) <= MOST_LOOKERS:
+            threading.Thread(target=self._look, name="look", daemon=True).start()
+
+    def _look(self) -> None:
+        while True:
+            self._wanted.get()()
+            self._idle.release()
+
+
+_lookers = Lookers()
 
 
 def glance(

@@ -69,6 +69,7 @@ def path_of(uri: str) -> str | None:
     return os.path.normpath(path) if path and PurePath(path).is_absolute() else None
 
 
+@functools.lru_cache(maxsize=256)
 def is_within(path: str, folder: str) -> bool:
     """Whether `path` is `folder` or lies below it."""
     return PurePath(path).is_relative_to(folder)

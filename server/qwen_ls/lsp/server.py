@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import logging
@@ -23,6 +22,7 @@ from qwen_ls.lsp.transport import Stdio
 from qwen_ls.wire import to_wire
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
 
     from pygls.exceptions import JsonRpcException, PyglsError
@@ -210,7 +210,7 @@ def run_server(compose: Callable[[Mapping[str, Any] | None], Ports], handover: H
         stdio = Stdio()
     except OSError:
         sys.exit("qwen-ls: standard input and output must be open: an editor talks through them")
-    loop = asyncio.new_event_loop()
+    loop = stdio.new_loop()
     loop.set_exception_handler(quiet_loop)
     server = Server(stdio, compose, handover)
     add_features(server)

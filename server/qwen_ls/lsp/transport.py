@@ -19,14 +19,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from qwen_ls.lsp.frames import Frames
+from qwen_ls.lsp.reader import PIECE, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from qwen_ls.lsp.frames import Bad, Message
 
-PIECE = 64 * 1024  # bytes; what a pipe holds on Linux
 AT_ONCE = getattr(select, "PIPE_BUF", 0)  # bytes that a pipe with room takes without blocking
 MAX_QUEUED = 64 * 1024 * 1024  # bytes a client may leave unread; four of the largest frames
 
@@ -141,7 +140,7 @@ class Stdio:
 
         stdio = Stdio()
         try:
-            loop.run_until_complete(stdio.run(receive, aclose))
+            stdio.new_loop().run_until_complete(stdio.run(receive, aclose))
         finally:
             stdio.leave()
 
@@ -152,11 +151,13 @@ class Stdio:
     code: int = 1  # what the process exits with
 
     def __init__(self) -> None:
-        self._in, out = _take_stdio()
+        stdin, out = _take_stdio()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = asyncio.Event()  # for the loop
         self._is_over = threading.Event()
         self._first = threading.Lock()  # taken by the first to say that it is over, and kept
+        self._reader = Reader(stdin, self.lost)
+        self.new_loop = self._reader.new_loop
         self.writer = Writer(out, self.lost)
         if sys.platform == "linux":
             # Even when there is nothing to write. Elsewhere the next write finds out.
@@ -172,7 +173,7 @@ class Stdio:
         self._loop = asyncio.get_running_loop()
         if self._is_over.is_set():  # before there was a loop to tell
             self._ended.set()
-        threading.Thread(target=self._read, args=(self._loop, receive), name="stdin", daemon=True).start()
+        self._reader.start(self._loop, receive)
         await self._ended.wait()
         closing = asyncio.ensure_future(aclose())
         deadline = time.monotonic() + CLOSE_S
@@ -224,17 +225,6 @@ class Stdio:
     def _leave_late(self) -> NoReturn:
         time.sleep(LEAVE_S)
         _exit(self.code)
-
-    def _read(self, loop: asyncio.AbstractEventLoop, receive: Callable[[Message | Bad], object]) -> None:
-        frames = Frames()
-        try:
-            while piece := os.read(self._in, PIECE):
-                for frame in frames.feed(piece):
-                    # Never waits for the loop: a reader that waits does not see the end of the file.
-                    loop.call_soon_threadsafe(receive, frame)
-            self.lost("stdin: end of file")
-        except Exception as error:  # noqa: BLE001 - a reader that ends in silence leaves a deaf server behind
-            self.lost(f"stdin: {type(error).__name__}")
 
 
 def _take_stdio() -> tuple[int, int]:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import Any
 
+from qwen_ls.lean import compile_later
+
 PROGRAM = """
 import importlib, inspect, json, pkgutil, sys
 if sys.argv[1] == "lean":
@@ -109,3 +111,33 @@ def test_every_class_is_as_plain_attrs_makes_it() -> None:
     assert lean["late"][0] > 1500  # those that were compiled had an object made
     assert lean["late"][1] == 0
     assert lean["makers"] == plain["makers"]  # attrs itself is as it was
+
+
+SCRIPT = """
+def one(self):
+    return 1
+
+
+def two(self):
+    x = 2
+
+    raise LookupError
+"""
+
+
+def test_a_traceback_names_the_line() -> None:
+    """A method that is compiled when it is used stands where it stood in attrs' script."""
+    made: dict[str, Any] = {}
+    exec(compile_later(SCRIPT, "a script", "exec"), {}, made)  # noqa: S102 - as attrs does
+    late = type("Late", (), made)()
+    assert late.one() == 1
+    assert [late.one.__code__.co_firstlineno, late.two.__code__.co_firstlineno] == [2, 6]
+    assert late.two.__code__.co_filename == "a script"
+
+
+def test_any_other_script_is_compiled_at_once() -> None:
+    """One that does more than begin methods is left to Python."""
+    made: dict[str, Any] = {}
+    exec(compile_later(SCRIPT + "three = 3\n", "a script", "exec"), {}, made)  # noqa: S102 - as above
+    assert made["three"] == 3
+    assert type(made["one"]).__name__ == "function"

@@ -46,11 +46,12 @@ def is_serving(argv: list[str]) -> bool:
 def serve() -> None:
     """The language server over stdio."""
     gc.set_threshold(IMPORTING)  # the server freezes what importing makes, and sets it back
-    from qwen_ls.lean import load_wire  # noqa: PLC0415 - not for the demo
+    from qwen_ls.lean import compile_when_used, load_wire  # noqa: PLC0415 - not for the demo
 
     load_wire()  # before anything else imports them
-    from qwen_ls.adapters.handover import Handover  # noqa: PLC0415
-    from qwen_ls.lsp.server import run_server  # noqa: PLC0415
+    with compile_when_used():
+        from qwen_ls.adapters.handover import Handover  # noqa: PLC0415
+        from qwen_ls.lsp.server import run_server  # noqa: PLC0415
 
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     run_server(compose, Handover(state_folder, Path(runtime) if runtime else None))

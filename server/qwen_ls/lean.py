@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 WIRE = {"lsprotocol.types": "define", "qwen_ls.contract": "frozen"}
 """Each with what of attrs makes its classes."""
-METHOD = re.compile(r"^def (\w+)\(", re.MULTILINE)
-OTHER = re.compile(r"^(?!def )\S", re.MULTILINE)  # a line that neither begins a method nor belongs to one
+BEGIN = "\ndef "
+OTHER = re.compile(r"\n(?!def )\S")  # a line that neither begins a method nor belongs to one
 
 
 @contextlib.contextmanager
@@ -50,28 +50,34 @@ def load_wire() -> None:
 
 def compile_later(script: str, file: str, mode: str) -> Any:
     """What attrs' `compile` gives, but code that makes a Late of each method."""
-    if OTHER.search(script):
+    lines = "\n" + script
+    if OTHER.search(lines):
         return compile(script, file, mode)
-    methods = list(METHOD.finditer(script))
-    ends = [method.start() for method in methods[1:]] + [len(script)]
-    consts: dict[Any, Any] = {FILE: file}
-    for number, (method, end) in enumerate(zip(methods, ends, strict=True)):
-        above = "\n" * script.count("\n", 0, method.start())  # a traceback names the line
-        consts[SCRIPT.format(number)] = above + script[method.start() : end]
-    code = placing(tuple(method[1] for method in methods))
-    return code.replace(
-        co_consts=tuple(consts.get(c, c) if isinstance(c, str) else c for c in code.co_consts)
-    )
+    above, *methods = lines.split(BEGIN)
+    names = tuple(method[: method.index("(")] for method in methods)
+    code, places = placing(names)
+    consts = list(code.co_consts)
+    line = above.count("\n")
+    for place, method in zip(places, methods, strict=False):
+        consts[place] = "\n" * line + BEGIN[1:] + method  # a traceback names the line
+        line += method.count("\n") + 1
+    consts[places[-1]] = file
+    return code.replace(co_consts=tuple(consts))
 
 
 FILE, SCRIPT = "the file", "script {}"
 
 
 @functools.cache
-def placing(names: tuple[str, ...]) -> Any:
-    """Code that puts a Late in the place of each of these, with other words for its scripts and its file."""
+def placing(names: tuple[str, ...]) -> tuple[Any, tuple[int, ...]]:
+    """Code that puts a Late in the place of each of these, with other words for its scripts and its file.
+
+    And where those words stand among its constants: a script for each name, then the file.
+    """
     makes = (f"{n} = Late({n!r}, {SCRIPT.format(i)!r}, {FILE!r}, globals())" for i, n in enumerate(names))
-    return compile("\n".join(("from qwen_ls.lean import Late", *makes)), "<late>", "exec")
+    code = compile("\n".join(("from qwen_ls.lean import Late", *makes)), "<late>", "exec")
+    words = (*map(SCRIPT.format, range(len(names))), FILE)
+    return code, tuple(map(code.co_consts.index, words))
 
 
 class Late:

@@ -50,13 +50,15 @@ class Rig:
         return self.folder / "workspace"
 
     def env(self) -> dict[str, str]:
-        """Nothing of this machine's but PATH; every child has its bytecode cached."""
-        home = self.folder / "home"
+        """Nothing of this machine's but PATH; the folders that a session has; bytecode is cached."""
+        home, runtime = self.folder / "home", self.folder / "runtime"
         home.mkdir(exist_ok=True)
+        runtime.mkdir(mode=0o700, exist_ok=True)
         node = str(Path(sys.executable).parent)  # where the wheel of Node.js puts it
         return {
             "PATH": f"{node}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(runtime),
             "LANG": "C.UTF-8",
             "PYTHONPATH": f"{ROOT / 'server'}{os.pathsep}{TESTS}",  # what is measured is this checkout
             "OPENAI_BASE_URL": self.base_url,

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 STARTS, PEER_STARTS = 15, 5
 ROUND_TRIPS, BATCHES = 400, 6
 FIRST_TOKENS, FIRST_CHATS = 120, 7
-BURST, BURSTS = 20_000, 9
+BURST, BURSTS = 20_000, 15
 PACE = 0.02  # seconds between two tokens of a stream: 50 a second
 SECONDS = 6  # that streams last
 NOOP_EVERY = 0.02  # seconds between two commands beside the streams
 NOOP, NOOP_ARGUMENT = "qwen.chat.cancel", {"turnId": "none"}
 ENV_LINES, ENV_DEPTH, ENV_CHECKS = 100, 31, 300
-WHOLE_RUNS, PEER_RUNS = 11, 5
+WHOLE_RUNS, PEER_RUNS = 21, 5
 
 
 def in_turn(rounds: int, **programs: Callable[[], float]) -> dict[str, float]:

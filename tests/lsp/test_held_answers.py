@@ -17,18 +17,19 @@ from qwen_ls.core.chat import Delta
 from qwen_ls.core.chatdoc import parse_document
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp import documents
-from qwen_ls.lsp.documents import Stage
+from qwen_ls.lsp import writing as writing_module
 from qwen_ls.lsp.rpc import NoAnswer
 from qwen_ls.lsp.session import Session
+from qwen_ls.lsp.writing import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lsp.alone import Listener
-    from qwen_ls.lsp.documents import Writing
     from qwen_ls.lsp.texts import Text
+    from qwen_ls.lsp.writing import Writing
 
-EVERY = documents.EVERY
+EVERY = writing_module.EVERY
 READY = "Insert answer"
 URI = "file:///ws/my%20chat.qwen.md"
 REPLY = "It is so."
@@ -124,14 +125,14 @@ async def here(monkeypatch: pytest.MonkeyPatch) -> Alone:
     session.editor.capabilities.workspace = types.WorkspaceClientCapabilities(apply_edit=True)
     await session.loaded()
     for name in ("BLOCKED", "SETTLE", "EVERY"):
-        monkeypatch.setattr(documents, name, 0.01)
+        monkeypatch.setattr(writing_module, name, 0.01)
     session.editor.protocol = made = Alone(session, listener)  # type: ignore[assignment]
     return made
 
 
 async def test_two_edits_are_60_ms_apart(here: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces that come meanwhile wait, but for the end of the answer."""
-    monkeypatch.setattr(documents, "EVERY", EVERY)
+    monkeypatch.setattr(writing_module, "EVERY", EVERY)
     here.says = here.takes = True
     writing = here.begin(here.open())
     while len(here.asked) < 5:

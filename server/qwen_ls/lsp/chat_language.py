@@ -19,8 +19,8 @@ from qwen_ls.core.chatdoc import SUFFIX, last_block
 from qwen_ls.core.context import Given, Selection, cut
 from qwen_ls.core.credentials import API_KEY
 from qwen_ls.lsp.chat import diagnostic_of, selection_of
-from qwen_ls.lsp.documents import Stage
 from qwen_ls.lsp.folders import path_of
+from qwen_ls.lsp.writing import Stage
 from qwen_ls.wire import to_wire
 
 if TYPE_CHECKING:

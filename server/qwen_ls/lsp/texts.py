@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote
 
 import attrs
 from lsprotocol import types
@@ -56,6 +58,11 @@ class Text:
     def path(self) -> str | None:
         """Its path, for `file:` URIs."""
         return path_of(self.uri)
+
+    @property
+    def name(self) -> str:
+        """As its user knows it."""
+        return PurePosixPath(unquote(self.uri)).name
 
     def column(self, line: int, character: int) -> int:
         """A position's place in a line in code points; past the end is the end."""

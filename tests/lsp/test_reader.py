@@ -7,11 +7,15 @@ import contextlib
 import os
 import select
 import selectors
+import subprocess
+import sys
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qwen_ls.lsp import reader
 from qwen_ls.lsp.frames import encode
 from qwen_ls.lsp.reader import Reader
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 MESSAGES = 200
 PATIENCE = 20.0  # seconds
+AT_ONCE = 200  # frames in one turn of the loop: of its own reading and of the thread's
 LARGE = "x" * 1024 * 1024  # more than a pipe holds
 
 
@@ -162,13 +167,45 @@ def test_the_order_stays_whoever_reads(connection: Connection) -> None:
     assert [frame["number"] for frame in connection.frames] == list(range(count))
 
 
+def test_a_python_that_does_not_name_the_flag() -> None:
+    """One that was built with an old C library: it is the kernel that counts."""
+    assert reader.EXCLUSIVE == select.EPOLLEXCLUSIVE
+    forgets = (
+        "import select; del select.EPOLLEXCLUSIVE; from qwen_ls.lsp.reader import EXCLUSIVE; print(EXCLUSIVE)"
+    )
+    done = subprocess.run([sys.executable, "-c", forgets], capture_output=True, check=True, timeout=60)
+    assert int(done.stdout) == select.EPOLLEXCLUSIVE
+
+
+def test_a_flood_leaves_others_their_turn(connection: Connection) -> None:
+    """However much has come, only so many frames are handed over before the loop goes on."""
+    count, turn, taken = 20_000, 0, Counter[int]()
+
+    def receive(frame: Any) -> None:
+        connection.frames.append(frame)
+        taken[turn] += 1
+        connection.more.set()
+
+    def tick() -> None:
+        nonlocal turn
+        turn += 1
+        connection.loop.call_soon(tick)
+
+    connection.receive = receive  # type: ignore[method-assign]
+    connection.loop.call_soon(tick)
+    connection.run(
+        lambda: connection.write(*({"n": n} for n in range(count))), lambda: len(connection.frames) == count
+    )
+    assert max(taken.values()) <= AT_ONCE
+
+
 @pytest.mark.parametrize("lacks", ["epoll", "EPOLLEXCLUSIVE"])
 def test_where_the_loop_cannot_read(monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
     """On another system, or where Linux refuses, the thread reads everything."""
     if lacks == "epoll":
         monkeypatch.delattr(selectors, "EpollSelector")
     else:
-        monkeypatch.setattr(select, "EPOLLEXCLUSIVE", select.EPOLLEXCLUSIVE | select.EPOLLONESHOT)  # EINVAL
+        monkeypatch.setattr(reader, "EXCLUSIVE", reader.EXCLUSIVE | select.EPOLLONESHOT)  # EINVAL
     connection = Connection(monkeypatch)
 
     def client() -> None:

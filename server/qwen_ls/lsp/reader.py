@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from qwen_ls.lsp.frames import Bad, Message
 
 PIECE = 64 * 1024  # bytes; what a pipe holds on Linux
+AT_ONCE = 100  # frames that are handed over before anything else has a turn
+# linux/eventpoll.h; a Python that was built with an old C library does not name it.
+EXCLUSIVE = getattr(select, "EPOLLEXCLUSIVE", 1 << 28)
 
 
 class Reader:
@@ -40,6 +43,7 @@ class Reader:
         self._frames = Frames()
         self._arrived: collections.deque[Message | Bad] = collections.deque()
         self._reading = threading.Lock()  # one reads at a time, so that frames arrive in their order
+        self._is_due = False  # whether the loop has been asked to hand over, and has not begun
         self._selector = selectors.EpollSelector() if hasattr(selectors, "EpollSelector") else None
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
@@ -60,7 +64,7 @@ class Reader:
         """Have the loop read, and return what wakes whoever reads in its place; None: the loop cannot."""
         if self._selector is None:
             return None
-        exclusive = select.EPOLLIN | select.EPOLLEXCLUSIVE
+        exclusive = select.EPOLLIN | EXCLUSIVE
         try:
             self._loop.add_reader(self._fd, self._read_in_loop)
             with select.epoll.fromfd(os.dup(self._selector.fileno())) as of_loop:
@@ -82,7 +86,8 @@ class Reader:
             self._reading.release()
         if not is_open:
             self._loop.remove_reader(self._fd)
-        self._hand_over()
+        if not self._is_due:
+            self._hand_over()
 
     def _read_while_busy(self, busy: select.epoll) -> None:
         is_open = True
@@ -110,12 +115,17 @@ class Reader:
 
     def _wake(self) -> None:
         """Have the loop take what has arrived; never wait for it, or the end of the file is not seen."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._hand_over)
+        if not self._is_due:
+            self._is_due = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._hand_over)
 
     def _hand_over(self) -> None:
-        while self._arrived:
+        self._is_due = False  # first of all: what arrives from now on may come too late for this turn
+        for _ in range(min(AT_ONCE, len(self._arrived))):
             self._receive(self._arrived.popleft())
+        if self._arrived:
+            self._wake()
 
 
 def is_readable(fd: int) -> bool:

@@ -91,6 +91,15 @@ async def test_it_is_another_after_a_change(ports: Ports, change: Callable[[Any]
     assert after.facts != before.facts
 
 
+async def test_a_failure_is_not_kept() -> None:
+    """It is raised anew each time: one that is raised again and again holds on to all it has passed."""
+    ports = ports_of(oauth_cache=FakeCache())
+    problems = [(await stand(ports, PLACE)).resolution.problem for _ in range(2)]
+    assert None not in problems
+    assert problems[0] is not problems[1]
+    assert ports.standings == {}
+
+
 async def test_each_place_has_its_own(ports: Ports) -> None:
     """Trust among what makes a place."""
     trusted = attrs.evolve(PLACE, trust=WorkspaceTrust.TRUSTED)

@@ -67,11 +67,15 @@ async def stand(ports: Ports, place: Place) -> Standing:
     folder_key, user_key = await ports.keys.find(place.folder, found.keys)
     seen = Seen(chain, home, tuple(tokens), found, qwen_key, folder_key, user_key)
     known = ports.standings.get(place)
-    if known is None or known[0] != seen:
+    if known is not None and known[0] == seen:
+        return known[1]
+    standing = standing_of(ports, place, seen)
+    ports.standings.pop(place, None)
+    if standing.resolution.problem is None:  # one that is raised again and again would keep what it passed
         while len(ports.standings) >= MOST_PLACES:
             del ports.standings[next(iter(ports.standings))]
-        known = ports.standings[place] = seen, standing_of(ports, place, seen)
-    return known[1]
+        ports.standings[place] = seen, standing
+    return standing
 
 
 def standing_of(ports: Ports, place: Place, seen: Seen) -> Standing:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import gc
 import os
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +37,11 @@ def ws(tmp_path: Path) -> Path:
 def search(folder: Path, home: Path | None = None, uid: int | None = None) -> EnvChain:
     """The chain from a folder."""
     return EnvFileSystem(home, None, uid=uid).search(str(folder), ())[0]
+
+
+def search_in(system: EnvFileSystem, folder: Path) -> EnvChain:
+    """The same by a system that has searched before."""
+    return system.search(str(folder), ())[0]
 
 
 def put(path: Path, model: str) -> Path:
@@ -257,9 +265,10 @@ def test_a_file_that_is_written_during_a_search(tmp_path: Path, monkeypatch: pyt
     assert list(map(model_of, system.search(str(home / "ws"), ()))) == ["two", "two"]
 
 
-def test_two_changes_within_a_tick_of_the_disk(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tick", [10_000_000, 1_000_000_000, 2_000_000_000], ids="{:,} ns".format)
+def test_two_changes_within_a_tick_of_the_disk(ws: Path, monkeypatch: pytest.MonkeyPatch, tick: int) -> None:
     """The second is seen too, though neither size nor time tells: many a disk counts times in ticks."""
-    tick, lstat = 10_000_000, os.lstat
+    lstat = os.lstat
 
     def coarse(path: str) -> Any:
         status = lstat(path)
@@ -271,7 +280,7 @@ def test_two_changes_within_a_tick_of_the_disk(ws: Path, monkeypatch: pytest.Mon
     system = EnvFileSystem(None, None, uid=None)
     for number in range(1000, 1500):
         put(ws / ".env", str(number))
-        assert model_of(system.search(str(ws), ())[0]) == str(number)
+        assert model_of(search_in(system, ws)) == str(number)
 
 
 def test_a_failure_that_passes_is_not_remembered(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,6 +332,45 @@ async def test_a_disk_that_does_not_answer(ws: Path, monkeypatch: pytest.MonkeyP
     assert home.bindings == {}
     monkeypatch.setattr(env_files, "DEADLINE", 5)
     assert model_of((await system.find(str(ws), ()))[0]) == "near"
+
+
+async def test_a_slow_disk_is_asked_by_one_at_a_time(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes while it is asked waits for that, also where those before have gone; all see the latest."""
+    put(ws / ".env", "near")
+    answers, begun, asked = threading.Event(), threading.Event(), []
+    search = EnvFileSystem.search
+
+    def slow(self: EnvFileSystem, *given: Any) -> Any:
+        asked.append(threading.current_thread())
+        begun.set()
+        assert answers.wait(20)
+        return search(self, *given)
+
+    monkeypatch.setattr(EnvFileSystem, "search", slow)
+    monkeypatch.setattr(env_files, "DEADLINE", 20)
+    system = EnvFileSystem(None, None, uid=None)
+    gone = [asyncio.ensure_future(system.find(str(ws), ())) for _ in range(10)]
+    await asyncio.get_running_loop().run_in_executor(None, begun.wait, 10)
+    for each in gone:
+        each.cancel()
+    waiting = [asyncio.ensure_future(system.find(str(ws), ())) for _ in range(10)]
+    await asyncio.wait(gone)
+    assert len(asked) == 1
+    answers.set()
+    assert [model_of(chain) for chain, _ in await asyncio.gather(*waiting)] == ["near"] * 10
+
+
+def test_a_search_leaves_nothing_to_the_collector(ws: Path) -> None:
+    """A file that is not there leaves no error behind that holds on to who met it."""
+    system = EnvFileSystem(None, None, uid=None)
+    gc.disable()
+    try:
+        search_in(system, ws)
+        looks = weakref.ref(system._known[str(ws), ()][0])
+        system._known.clear()
+        assert looks() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_silent_disk_is_not_asked_again(ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:

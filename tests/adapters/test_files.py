@@ -167,6 +167,28 @@ async def test_each_look_has_a_deadline_of_its_own() -> None:
     assert await patient == "patient"
 
 
+async def test_a_disk_that_is_stood_in_for_keeps_nobody_else_waiting() -> None:
+    """Neither what is looked at beside it, however late that was asked for, nor another such disk."""
+    go_on = threading.Event()
+
+    def hang() -> str:
+        assert go_on.wait(10)
+        return "late"
+
+    hanging = glance(hang, 5, lambda: "nothing")
+    beside = [glance(lambda: "home"), glance(lambda: "another", 5, lambda: "nothing"), glance(lambda: "home")]
+    assert await asyncio.wait_for(asyncio.gather(*beside), 5) == ["home", "another", "home"]
+    go_on.set()
+    assert await hanging == "late"
+
+
+async def test_what_stands_in_for_a_disk_that_hangs() -> None:
+    """In its time, and in place of an error."""
+    go_on = threading.Event()
+    assert await glance(lambda: str(go_on.wait(10)), 0.05, lambda: "nothing") == "nothing"
+    go_on.set()
+
+
 async def test_a_look_that_nobody_waits_for_any_more() -> None:
     """Whoever looks beside it gets what it asked for."""
     begun, go_on = threading.Event(), threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import stat
@@ -34,9 +35,11 @@ if TYPE_CHECKING:
 Signature = tuple[int, ...]
 Call: TypeAlias = "Callable[[str], os.stat_result]"
 Chains = tuple[EnvChain, EnvChain]  # from the folder upward, and the home files alone
-Wanted = tuple[str | None, tuple[str, ...]]  # the folder, and the names that are excluded
+Excluded = tuple[str, ...]  # names of variables
+Wanted = tuple[str | None, Excluded]  # the folder, and what is excluded in it
 MOST_KNOWN = 64  # folders whose last search is kept
-SETTLED_AFTER = 100_000_000  # ns: above the ticks in which systems count the times of files (10 ms, FAT 2 s)
+SETTLED_AFTER = 100_000_000  # ns; above the ticks in which a system counts the times of files
+SETTLED_AFTER_COARSE = 2_100_000_000  # where it seems to count whole seconds, as FAT does by twos
 
 
 def of_file(found: os.stat_result) -> Signature:
@@ -63,8 +66,9 @@ class Said:
     call: Call
     path: str
     of: Callable[[os.stat_result], Signature]
-    answer: os.stat_result | OSError
+    answer: os.stat_result | None
     signature: Signature | None
+    error: int | None = None
 
 
 @attrs.define
@@ -93,10 +97,10 @@ class Looks:
                 answer = call(path)
                 said = Said(call, path, of, answer, of(answer))
             except OSError as error:
-                said = Said(call, path, of, error, None)
+                said = Said(call, path, of, None, None, error.errno)
             self.said[call, path] = said
-        if isinstance(said.answer, OSError):
-            raise said.answer
+        if said.answer is None:  # not the error itself: it would keep whoever it was raised in
+            raise OSError(said.error, os.strerror(said.error or 0), path)
         return said.answer
 
     def still_hold(self) -> bool:
@@ -124,21 +128,35 @@ class EnvFileSystem:
     _known: dict[Wanted, tuple[Looks, Chains]] = attrs.field(factory=dict, repr=False)
 
     _asked: dict[str | None, float] = attrs.field(factory=dict, repr=False)  # and not answered, since when
+    _last: dict[str | None, asyncio.Future[Chains]] = attrs.field(factory=dict, repr=False)
 
     def find(self, folder: str | None, excluded: Sequence[str]) -> Awaitable[Chains]:
         """The chain from `folder` (None: the home files) upward, and that of the home files alone.
 
-        A disk that does not answer within 2 s counts as one with no files, and is a problem. It is not asked
-        again before it has answered, so that it holds one thread and not all.
+        A disk that does not answer within 2 s counts as one with no files, and is a problem. One folder is
+        searched at a time, and not again before it has answered, so that it holds one thread and not all.
         """
+        last = self._last.get(folder)
+        if last is None or last.done() or last.get_loop() is not asyncio.get_running_loop():
+            last = self._begin(folder, tuple(excluded))
+        else:
+            last = asyncio.ensure_future(self._after(last, folder, tuple(excluded)))
+        self._last[folder] = last
+        last.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return asyncio.shield(last)  # whoever asked may be cancelled; the look goes on
 
+    async def _after(self, last: asyncio.Future[Chains], folder: str | None, excluded: Excluded) -> Chains:
+        await asyncio.wait({last})
+        return await self._begin(folder, excluded)
+
+    def _begin(self, folder: str | None, excluded: Excluded) -> asyncio.Future[Chains]:
         def late() -> Chains:
             return hung(folder), hung(None)
 
         now = time.monotonic()
         if now - self._asked.setdefault(folder, now) >= DEADLINE:
             return answered(late())
-        return glance(partial(self.search, folder, tuple(excluded)), DEADLINE, late)
+        return glance(partial(self.search, folder, excluded), DEADLINE, late)
 
     async def prepare(self, folder: str | None) -> tuple[str, bool, bool]:
         """Make `.qwen/.env` in a folder, or in the home: its path, whether it is new, whether git ignores it.
@@ -230,11 +248,16 @@ class EnvFileSystem:
         except OSError as error:  # too many open files, say
             looks.is_passing = True
             return Look(Presence.UNREADABLE, reason=error.strerror or "it cannot be read")
-        if time.time_ns() - max(target.st_mtime_ns, target.st_ctime_ns) < SETTLED_AFTER:
+        if time.time_ns() - max(target.st_mtime_ns, target.st_ctime_ns) < settled_after(target):
             looks.is_passing = True  # it may change once more, and neither its size nor its time with it
         else:
             self._seen[path] = signature, content
         return content
+
+
+def settled_after(target: os.stat_result) -> int:
+    """How old in ns a file must be for another change to have another time."""
+    return SETTLED_AFTER if target.st_mtime_ns % 1_000_000_000 else SETTLED_AFTER_COARSE
 
 
 def foreign_owner(

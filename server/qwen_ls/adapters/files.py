@@ -37,7 +37,8 @@ PRIVATE_FOLDER = 0o700
 ABANDONED_AFTER = 60.0  # seconds, where there are no locks to tell
 ON_WINDOWS = sys.platform == "win32"
 DEADLINE = 2.0  # seconds; a mount may hang
-MOST_LOOKERS = 8
+MOST_LOOKERS = 8  # threads
+SOON = 0.05  # seconds, after which whoever has an answer does not wait for the others
 HOME_DEADLINE = 10.0  # seconds for what nothing goes on without: a disk may have to wake up first
 Result = TypeVar("Result")
 
@@ -47,19 +48,29 @@ async def in_thread(work: Callable[[], Result]) -> Result:
     return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
+@attrs.frozen(eq=False)
+class Look:
+    """What is to be done, for whom, in how many seconds, and what stands in for it after that."""
+
+    work: Callable[[], Any]
+    future: asyncio.Future[Any]
+    seconds: float
+    late: Callable[[], Any] | None
+
+
 @attrs.define(eq=False)
 class Looks:
-    """Looks at files that share a thread: what is to be done, for whom, in how many seconds, what else."""
+    """Looks at files that share a thread."""
 
-    wanted: list[tuple[Callable[[], Any], asyncio.Future[Any], float, Callable[[], Any] | None]] = (
-        attrs.field(factory=list)
-    )
+    wanted: list[Look] = attrs.field(factory=list)
     _outcomes: list[tuple[Any, Exception | None]] = attrs.field(factory=list)
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run them; from now on a look begins anew."""
-        del _begun[loop]
-        limits = {seconds for _, _, seconds, _ in self.wanted}
+        if _begun.get(loop) is self:
+            del _begun[loop]
+        self.wanted.sort(key=lambda look: look.late is not None)  # what may hang, and is stood in for, last
+        limits = {SOON, *(look.seconds for look in self.wanted)}
         timers = [loop.call_later(seconds, self._tell, seconds) for seconds in limits]
 
         def end() -> None:
@@ -68,8 +79,8 @@ class Looks:
             self._tell(0)
 
         def run() -> None:
-            for work, *_ in self.wanted:
-                self._outcomes.append(_outcome(work))  # one by one: `_tell` may look before the last
+            for look in self.wanted:
+                self._outcomes.append(_outcome(look.work))  # one by one: `_tell` may look before the last
             with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
                 loop.call_soon_threadsafe(end)
 
@@ -78,22 +89,22 @@ class Looks:
 
     def _tell(self, passed: float) -> None:
         """Hand out what has come, and what stands for it to whom that has taken too long."""
-        for number, (_, future, seconds, late) in enumerate(self.wanted):
-            if future.done():  # told already, or whoever asked has been cancelled
+        for number, look in enumerate(self.wanted):
+            if look.future.done():  # told already, or whoever asked has been cancelled
                 continue
             if number < len(self._outcomes):
                 result, error = self._outcomes[number]
-            elif passed < seconds:
+            elif passed < look.seconds:
                 continue
-            elif late is not None:
-                result, error = late(), None
+            elif look.late is not None:
+                result, error = look.late(), None
             else:
-                result, error = None, no_answer(seconds)
+                result, error = None, no_answer(look.seconds)
             if error is None:
-                future.set_result(result)
+                look.future.set_result(result)
             else:
-                future.set_exception(error)
-                future.exception()  # nobody need ask for it
+                look.future.set_exception(error)
+                look.future.exception()  # nobody need ask for it
 
 
 _begun: dict[asyncio.AbstractEventLoop, Looks] = {}
@@ -132,15 +143,18 @@ def glance(
 
     A look begins with the call, whether it is awaited or not, and they run in that order. For one that
     has no answer after so many seconds there is what `late` returns, else a TimeoutError is raised; it
-    goes on in its thread.
+    goes on in its thread. Looks with a `late` come after the others, and do not share a thread with each
+    other: the disk of one may hang, and that of another not.
     """
     loop = asyncio.get_running_loop()
     looks = _begun.get(loop)
-    if looks is None:
-        looks = _begun[loop] = Looks()
+    if looks is None or (late is not None and any(look.late is not None for look in looks.wanted)):
+        shared, looks = looks, Looks()
+        if shared is None:
+            _begun[loop] = looks
         loop.call_soon(looks.begin, loop)
     future: asyncio.Future[Result] = loop.create_future()
-    looks.wanted.append((work, future, seconds, late))
+    looks.wanted.append(Look(work, future, seconds, late))
     return future
 
 

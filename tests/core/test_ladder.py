@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import PurePosixPath
 
 import pytest
@@ -278,6 +279,17 @@ def test_a_url_that_is_refused_is_not_shown() -> None:
     assert "@" in str(caught.value)
     assert "OPENAI_BASE_URL" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_problem_that_is_raised_again_holds_on_to_no_more() -> None:
+    """A keyring's refusal is believed for a while, and raised for each request meanwhile."""
+    found = resolve(facts())
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(Problem) as caught:
+            found.require()
+        lengths.append(len(traceback.extract_tb(caught.value.__traceback__)))
+    assert lengths[0] == lengths[-1]
 
 
 # --- tiers -------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ class Resolution:
         """The credential; raises the problem if there is none."""
         if self.credential is None:
             assert self.problem is not None  # noqa: S101 - resolve() sets one of the two
-            raise self.problem
+            raise self.problem.with_traceback(None)  # else each raise adds to what it holds on to
         return self.credential
 
 

@@ -37,7 +37,7 @@ PRIVATE_FOLDER = 0o700
 ABANDONED_AFTER = 60.0  # seconds, where there are no locks to tell
 ON_WINDOWS = sys.platform == "win32"
 DEADLINE = 2.0  # seconds; a mount may hang
-MOST_LOOKERS = 8  # threads
+MOST_LOOKERS = 16  # threads; a folder on a disk that hangs holds one
 SOON = 0.05  # seconds, after which whoever has an answer does not wait for the others
 HOME_DEADLINE = 10.0  # seconds for what nothing goes on without: a disk may have to wake up first
 Result = TypeVar("Result")

@@ -70,8 +70,8 @@ class Connection:
 
     def hang_up(self) -> None:
         """No more."""
-        os.close(self.into)
-        self.into = -1
+        into, self.into = self.into, -1  # who sees the end of the file may be in `end` before close returns
+        os.close(into)
 
     def end(self) -> None:
         """Leave no reader behind."""

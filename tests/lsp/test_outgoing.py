@@ -122,7 +122,16 @@ async def test_a_secret_in_a_file_is_found_too(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["process", "home", "Qwen Code's settings", "access token", "refresh token", "stored key", "proxy"],
+    [
+        "process",
+        "home",
+        "Qwen Code's settings",
+        "access token",
+        "refresh token",
+        "stored key",
+        "proxy",
+        "proxy of the settings",
+    ],
 )
 async def test_wherever_a_secret_was_loaded_from(scene: Scene, place: str) -> None:
     """Also one that signs nothing here is no business of the provider's."""
@@ -141,6 +150,8 @@ async def test_wherever_a_secret_was_loaded_from(scene: Scene, place: str) -> No
         secret = scene.write_cache()[place.replace(" ", "_")]
     elif place == "proxy":
         env = {"HTTPS_PROXY": f"http://me:{secret}@127.0.0.1:9"}
+    elif place == "proxy of the settings":
+        scene.settings(proxy=f"http://me:{secret}@127.0.0.1:9")
     client = await scene.start(folder, env=env)
     if place == "stored key":
         scene.provider.configure(keys=[KEY, secret])

@@ -327,12 +327,13 @@ async def test_other_clients_may_not(scene: Scene, corp: Provider) -> None:
 
 async def test_the_doctor_names_what_is_in_force(scene: Scene, corp: Provider) -> None:
     """Sign-in servers, keyring, proxies without their password, and CAs; no token, no key."""
-    scene.settings(oauthServers={"corp": described(corp)})
     ca_file = scene.root / "corp.pem"
+    proxy = f"http://me:{PASSWORD}@first.example:3128"
+    scene.settings(oauthServers={"corp": described(corp)}, proxy=proxy, caFile=str(ca_file))
     environment = {
         "HTTPS_PROXY": f"http://me:{PASSWORD}@proxy.example:3128",
         "NO_PROXY": "localhost",
-        "SSL_CERT_FILE": str(ca_file),
+        "SSL_CERT_FILE": str(scene.root / "process.pem"),
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
     }
     client = await scene.start(scene.folder(env_file=scene.pair(KEY)), env=environment)
@@ -340,9 +341,11 @@ async def test_the_doctor_names_what_is_in_force(scene: Scene, corp: Provider) -
     facts = report["facts"]
     assert facts["sign-in servers"] == [f"{QWEN}: {scene.provider.base_url}", f"{CORP}: {corp.base_url}"]
     assert facts["network"] == {
+        "the setting proxy": "http://***@first.example:3128",
+        "the setting caFile": str(ca_file),
         "HTTPS_PROXY": "http://***@proxy.example:3128",
         "NO_PROXY": "localhost",
-        "SSL_CERT_FILE": str(ca_file),
+        "SSL_CERT_FILE": str(scene.root / "process.pem"),
     }
     assert "null" in facts["keyring"]
     for name in ("sign-in servers", "keyring", "network"):

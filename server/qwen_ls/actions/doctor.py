@@ -51,7 +51,7 @@ async def around(ports: Ports) -> dict[str, Any]:
         "sign-in servers": [f"{method}: {s.issuer.base_url}" for method, s in ports.sign_ins.items()],
         "keyring": await ports.keyring.backend(),
         "settings problems": list(ports.settings.problems),
-        "network": {name: without_password(value) for name, value in ports.network.items()},
+        "network": {name: without_password(value) for name, value in ports.steering.items()},
     }
 
 

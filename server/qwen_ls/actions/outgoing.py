@@ -31,7 +31,7 @@ class Gate:
     async def check(self, standing: Standing, messages: Sequence[Message], thread: str, human: Human) -> None:
         """Ask about messages that hold a secret loaded for this place. Raises Problem if they may not go."""
         cleared = self._cleared.get(thread, frozenset())
-        loaded = loaded_secrets(standing.facts, self.ports.network)
+        loaded = loaded_secrets(standing.facts, self.ports.steering)
         found = find_loaded((m.content for m in messages), loaded, cleared)
         if not found:
             return

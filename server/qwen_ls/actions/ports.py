@@ -333,6 +333,12 @@ class Ports:
     open_texts: OpenTexts | None = None
     standings: dict[Place, tuple[Seen, Standing]] = attrs.field(factory=dict, repr=False, eq=False)
 
+    @property
+    def steering(self) -> dict[str, str]:
+        """All that steers connections, by where it comes from: the user's settings, then `network`."""
+        own = {"the setting proxy": self.settings.proxy, "the setting caFile": self.settings.ca_file}
+        return {**{name: value for name, value in own.items() if value}, **self.network}
+
 
 @attrs.frozen
 class Place:

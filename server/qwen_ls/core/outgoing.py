@@ -64,7 +64,7 @@ def find_loaded(
     return tuple(found.values())
 
 
-def loaded_secrets(facts: Facts, network: Mapping[str, str]) -> Iterator[Loaded]:
+def loaded_secrets(facts: Facts, steering: Mapping[str, str]) -> Iterator[Loaded]:
     """Every secret known for one place: keys, tokens, and the passwords of proxies."""
     yield from keys_of(facts.environment)
     yield from keys_of(facts.user_environment)
@@ -76,9 +76,9 @@ def loaded_secrets(facts: Facts, network: Mapping[str, str]) -> Iterator[Loaded]
     if facts.qwen_key is not None and not isinstance(facts.qwen_key, str):
         source = Source(SourceKind.SETTINGS, facts.qwen_key.path, facts.qwen_settings_path)
         yield Loaded(Secret(facts.qwen_key.key), str(source))
-    for variable, url in network.items():
+    for name, url in steering.items():
         if password := password_of(url):
-            yield Loaded(Secret(password), f"the password in {variable}")
+            yield Loaded(Secret(password), f"the password in {name}")
 
 
 def keys_of(environment: Environment) -> Iterator[Loaded]:

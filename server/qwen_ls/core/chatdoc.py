@@ -137,7 +137,7 @@ def read_block(role: Role, heading: int | None, first: int, lines: Sequence[str]
     marks: list[str] = []
     kept: list[str] = []
     for line in lines:
-        mark = MARK.fullmatch(line)
+        mark = MARK.fullmatch(line) if line.startswith(MARK_START) else None
         if mark is None:
             kept.append(line)
         elif mark[1] != FENCE_ADDED:
@@ -155,9 +155,12 @@ def read_block(role: Role, heading: int | None, first: int, lines: Sequence[str]
     for number, line in enumerate(kept):
         is_edge = number in {0, len(kept) - 1} and EDGE.fullmatch(line)
         text = line[1:] if is_edge or (line.startswith("\\") and OURS.fullmatch(line)) else line
-        is_plain = role is Role.ASSISTANT and not code.inside
-        read.append(unescape_html(ESCAPED_IMAGE.sub(r"!\1[", text)) if is_plain else text)
-        code.feed(line)
+        if role is Role.ASSISTANT:
+            is_escaped = "\\" in text and not code.inside
+            read.append(unescape_html(ESCAPED_IMAGE.sub(r"!\1[", text)) if is_escaped else text)
+            code.feed(line)
+        else:
+            read.append(text)
     return Block(role, "\n".join(read), heading, first, end, tuple(marks))
 
 
@@ -259,6 +262,7 @@ class Fences:
     opening line itself is not code. https://spec.commonmark.org/0.31.2/#fenced-code-blocks
     """
 
+    STARTS: ClassVar = {"<", "$", "`", "~"}  # of all that begins something
     OPENING = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
     RAW = re.compile(
         r" {0,3}(<!--|<\?|<![A-Za-z]|<(?:script|pre|style|textarea)\b|<(?!\\)|\$\$)", re.IGNORECASE
@@ -287,6 +291,8 @@ class Fences:
                 self._closing = None
         elif self._raw_until is not None:
             self._leave_raw(line)
+        elif line.lstrip(" ")[:1] not in self.STARTS:
+            return
         elif (raw := self.RAW.match(line)) is not None:
             self._raw_until = self._end_of(raw[1])
             if self._raw_until:

@@ -108,3 +108,31 @@ async def test_a_kept_key_is_there_before_the_first_message(scene: Scene, window
         wait.unlink()
         await window.chat.answered("Signed.")
     assert [e["authorization"] for e in streams(scene)] == [f"Bearer {key}"]
+
+
+async def test_signing_out_forgets_one_key(scene: Scene, windows: Windows) -> None:
+    """Of the keys that the editor keeps, the chosen folder's alone: the other one signs after a reload."""
+    keys = [canary(f"VS Code: signing out, {name}") for name in ("of one", "of two")]
+    scene.provider.configure(keys=keys, reply="Signed.")
+    folders = [scene.folder("one"), scene.folder("two")]
+    for folder in folders:
+        (folder / f"{folder.name}.txt").write_text("text\n")
+    with keyring_environment("none") as variables:
+        scene.env |= variables
+        window = await windows.open(windows.workspace(*folders))
+        for key, folder in zip(keys, folders, strict=True):
+            await set_key(window, scene, key, folder=folder.name)
+        await window.command("Qwen: Sign Out")
+        await window.pick("Sign out", "one")
+        forget = f"Forget the key …{keys[0][-4:]}"
+        await window.pick("Sign out", forget)
+        await window.notification("Forgot the").wait_for()
+        await window.reload()
+        await window.open_file(folders[0] / "one.txt")
+        await window.status_item("signed out").wait_for()
+        await window.open_file(folders[1] / "two.txt")
+        await window.status_item("API key").wait_for()
+        await window.open_chat()
+        await window.chat.send("I am in two")
+        await window.chat.answered("Signed.")
+    assert [entry["authorization"] for entry in streams(scene)] == [f"Bearer {keys[1]}"]

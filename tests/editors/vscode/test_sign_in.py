@@ -52,3 +52,19 @@ async def test_signing_in(scene: Scene, windows: Windows, version: str) -> None:
     await window.chat.send("Still me?")
     await window.chat.answered("Signed.")
     assert [entry["credential"] for entry in streams(scene)] == ["oauth"]
+
+
+async def test_signing_out(scene: Scene, windows: Windows) -> None:
+    """What Qwen Code shares is gone, the account too, and the user reads what that means."""
+    scene.write_cache()
+    window = await windows.open(scene.folder())
+    await window.status_item("Qwen account").wait_for()
+    assert [name for name in await window.accounts() if "Qwen" in name]
+    await window.command("Qwen: Sign Out")
+    await window.pick("Sign out", "Sign out of")
+    await window.notification("is signed out too").wait_for()
+    await window.status_item("signed out").wait_for()
+    assert not [name for name in await window.accounts() if "Qwen" in name]
+    assert not scene.cache.exists()
+    await window.command("Qwen: Sign Out")
+    await window.notification("There is nothing to sign out of here").wait_for()

@@ -131,6 +131,9 @@ async def test_a_secret_in_a_file_is_found_too(scene: Scene) -> None:
         "stored key",
         "proxy",
         "proxy of the settings",
+        "proxy as it is written",
+        "another folder's file",
+        "a stored key that another one outranks",
     ],
 )
 async def test_wherever_a_secret_was_loaded_from(scene: Scene, place: str) -> None:
@@ -152,16 +155,25 @@ async def test_wherever_a_secret_was_loaded_from(scene: Scene, place: str) -> No
         env = {"HTTPS_PROXY": f"http://me:{secret}@127.0.0.1:9"}
     elif place == "proxy of the settings":
         scene.settings(proxy=f"http://me:{secret}@127.0.0.1:9")
-    client = await scene.start(folder, env=env)
-    if place == "stored key":
-        scene.provider.configure(keys=[KEY, secret])
-        await set_key(client, secret, baseUrl=f"{scene.provider.base_url}/v1", target="user")
+    elif place == "proxy as it is written":
+        secret += "%40home!"  # to be decoded; and encoded anew, the last character would not be itself
+        env = {"HTTPS_PROXY": f"http://me:{secret}@127.0.0.1:9"}
+    other = scene.folder("other", scene.pair(secret) if place == "another folder's file" else None)
+    client = await scene.start(folder, other, env=env)
+    await client.command("qwen.auth.status", uri=other.as_uri())
+    if "stored key" in place:
+        newer = canary("test_outgoing: a newer stored key")
+        scene.provider.configure(keys=[KEY, secret, newer])
+        stored = {"baseUrl": f"{scene.provider.base_url}/v1", "target": "user"}
+        await set_key(client, secret, provider="openai", **stored)
+        if place != "stored key":
+            await set_key(client, newer, provider="deepseek", **stored)
     client.on(ASK, lambda _: DO_NOT)
-    error = await refused(client, f"this: {secret}")
+    error = await refused(client, f"this: {secret}", uri=folder.as_uri())
     assert error.kind == "untrusted-origin"
     assert f"…{secret[-4:]}" in error.message
     assert [text for text in sent(scene) if secret in text] == []
-    await chat(client, f"this: {secret[:-1]}")
+    await chat(client, f"this: {secret[:-1]}", uri=folder.as_uri())
     assert len(questions(client)) == 1
 
 

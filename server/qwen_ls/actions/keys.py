@@ -138,6 +138,10 @@ class Keys:
             return Kept("file", problem.message)
         return Kept("keyring")
 
+    def held(self) -> list[FoundKey]:
+        """The keys that are in memory, whoever keeps them."""
+        return [FoundKey(*pair) for pair in self._memory.values()] + [key for *_, key in self._read.values()]
+
     def remember(self, entry: StoredKey, secret: Secret) -> None:
         """Take back a key that the client has kept."""
         self._memory[entry.name] = (attrs.evolve(entry, kept_in="client"), secret)

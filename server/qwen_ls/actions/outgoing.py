@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from qwen_ls.core.outgoing import SecretInMessage, find_loaded, loaded_secrets
+from qwen_ls.core.outgoing import SecretInMessage, find_loaded, keys_of, loaded_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from qwen_ls.actions.ports import Human, Ports
     from qwen_ls.actions.resolve import Standing
     from qwen_ls.core.chat import Message
+    from qwen_ls.core.outgoing import Loaded
 
 MOST_THREADS = 256  # whose answers are remembered
 
@@ -29,10 +30,9 @@ class Gate:
     _cleared: dict[str, frozenset[str]] = attrs.field(factory=dict)  # thread -> digests of secrets
 
     async def check(self, standing: Standing, messages: Sequence[Message], thread: str, human: Human) -> None:
-        """Ask about messages that hold a secret loaded for this place. Raises Problem if they may not go."""
+        """Ask about messages that hold a secret that is loaded. Raises Problem if they may not go."""
         cleared = self._cleared.get(thread, frozenset())
-        loaded = loaded_secrets(standing.facts, self.ports.steering)
-        found = find_loaded((m.content for m in messages), loaded, cleared)
+        found = find_loaded((m.content for m in messages), self._loaded(standing), cleared)
         if not found:
             return
         credential = standing.resolution.credential
@@ -43,3 +43,10 @@ class Gate:
         self._cleared[thread] = cleared | {one.secret.digest for one in found}
         while len(self._cleared) > MOST_THREADS:
             del self._cleared[next(iter(self._cleared))]
+
+    def _loaded(self, standing: Standing) -> Iterator[Loaded]:
+        """Every secret that is held: this place's first, then the keys of the files of other places."""
+        yield from loaded_secrets(standing.facts, self.ports.steering, self.ports.keys.held())
+        for _, other in self.ports.standings.values():
+            if other is not standing:
+                yield from keys_of(other.facts.environment)

@@ -19,7 +19,7 @@ from qwen_ls.core.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from qwen_ls.core.credentials import Facts
+    from qwen_ls.core.credentials import Facts, FoundKey
     from qwen_ls.core.envchain import Environment
     from qwen_ls.core.oauth.token import CachedToken
 
@@ -64,20 +64,22 @@ def find_loaded(
     return tuple(found.values())
 
 
-def loaded_secrets(facts: Facts, steering: Mapping[str, str]) -> Iterator[Loaded]:
-    """Every secret known for one place: keys, tokens, and the passwords of proxies."""
+def loaded_secrets(
+    facts: Facts, steering: Mapping[str, str], stored: Iterable[FoundKey] = ()
+) -> Iterator[Loaded]:
+    """Every secret known for one place: keys, those stored for others too, tokens, and proxies' passwords."""
     yield from keys_of(facts.environment)
     yield from keys_of(facts.user_environment)
-    for stored in (facts.folder_key, facts.user_key):
-        if stored is not None and stored.secret is not None:
-            yield Loaded(stored.secret, str(stored.entry))
+    for found in (facts.folder_key, facts.user_key, *stored):
+        if found is not None and found.secret is not None:
+            yield Loaded(found.secret, str(found.entry))
     for cached in (facts.cached, *(cached for _, cached in facts.others.values())):
         yield from tokens_of(cached)
     if facts.qwen_key is not None and not isinstance(facts.qwen_key, str):
         source = Source(SourceKind.SETTINGS, facts.qwen_key.path, facts.qwen_settings_path)
         yield Loaded(Secret(facts.qwen_key.key), str(source))
     for name, url in steering.items():
-        if password := password_of(url):
+        for password in passwords_of(url):
             yield Loaded(Secret(password), f"the password in {name}")
 
 
@@ -96,10 +98,11 @@ def tokens_of(cached: CachedToken) -> Iterator[Loaded]:
         yield Loaded(cached.token.refresh_token, f"the refresh token in {cached.path}")
 
 
-def password_of(url: str) -> str | None:
-    """A proxy's password."""
+def passwords_of(url: str) -> tuple[str, ...]:
+    """A proxy's password, and as it is written where that is not how it would be encoded anew."""
     try:
-        password = urlsplit(url).password
+        written = urlsplit(url).password
     except ValueError:
-        return None
-    return unquote(password) if password else None
+        return ()
+    password = unquote(written) if written else ""
+    return tuple(p for p in (password, written) if p and (p == password or not Secret(password).stands_in(p)))

@@ -234,7 +234,18 @@ async def test_a_selection_in_a_file_with_secrets(folder: Path) -> None:
     assert "hold keys or passwords" in problem.message
 
 
-@pytest.mark.parametrize("path", ["vscode-vfs://host/ws/.env", "untitled:.npmrc", "ssh://host/.ssh/config"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "vscode-vfs://host/ws/.env",
+        "untitled:.npmrc",
+        "ssh://host/.ssh/config",
+        "vscode-vfs://host/ws/%2Eenv",
+        'git:/ws/.env?{"path":"/ws/.env","ref":"~"}',
+        "git:/ws/.env?%7B%22path%22%3A%22%2Fws%2F.env%22%7D",
+        "fugitive:///ws/.git//0/.env#L1",
+    ],
+)
 async def test_a_selection_of_a_document_with_secrets_elsewhere(folder: Path, path: str) -> None:
     """The name of a document that is no file here counts as well."""
     problem = await refusal(folder, "look", given=Given(Selection(path, 0, 1, SECRET)))
@@ -250,6 +261,10 @@ async def test_a_private_key_under_any_name(folder: Path) -> None:
     assert "it is a private key" in (await refusal(folder, "look", given=Given(selection))).message
     with pytest.raises(Problem, match="it is a private key"):
         await sent(folder, "@file:a.py#L2", open_texts=Open({str(folder / "a.py"): key}))
+    for file, opened in (("notes.md", {}), ("a.py", {str(folder / "a.py"): key})):
+        inner = Given(Selection(str(folder / file), 1, 2, SECRET))
+        with pytest.raises(Problem, match="it is a private key"):
+            await sent(folder, "look", given=inner, open_texts=Open(opened))
 
 
 async def test_a_selection_has_the_limit_of_a_file(folder: Path) -> None:

@@ -287,6 +287,9 @@ async def test_a_document_about_a_file_of_no_folder(scene: Scene, folder: Path) 
     did_open(client, folder / ".npmrc", SECRET)
     with pytest.raises(RpcError, match="hold keys or passwords"):
         await new_document(client, uri=uri(folder / ".npmrc"))
+    before = {"uri": "git:/ws/.env?%7B%7D", "startLine": 0, "endLine": 1, "text": SECRET}  # of a comparison
+    with pytest.raises(RpcError, match="hold keys or passwords"):
+        await new_document(client, selection=before)
 
 
 async def test_a_document_that_is_closed_at_once() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import attrs
@@ -23,7 +22,7 @@ from qwen_ls.core.context import (
 )
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.mentions import Lines, Mention, MentionKind, find_mentions
-from qwen_ls.core.secret_files import check_text, holds_secrets, withheld
+from qwen_ls.core.secret_files import check_text, names_secrets, withheld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -168,14 +167,7 @@ class Gather:
         if selection.text is None:
             located = await self.ports.context_files.locate(self.place.folder, selection.path)
             return located.shown, await self._text(located, selection.lines)
-        shown = selection.path
-        # The editor gave its text, but a file with secrets stays one.
-        if not SCHEME.match(selection.path):
-            locate = self.ports.context_files.locate
-            shown = (await locate(self.place.folder, selection.path, inside=False)).shown
-        elif holds_secrets(PurePosixPath(SCHEME.sub("/", selection.path))):
-            raise withheld(shown)
-        return shown, check_size(check_text(selection.text, shown), shown)
+        return await given_text(self.ports, self.place, selection.path, selection.text)
 
     async def _diagnostics(self) -> Block:
         if not self.seen.diagnostics:
@@ -194,3 +186,19 @@ class Gather:
         except Problem:  # what is said about a file with secrets is not what it holds
             return diagnostic
         return attrs.evolve(diagnostic, path=located.shown)
+
+
+async def given_text(ports: Ports, place: Place, path: str, text: str) -> tuple[str, str]:
+    """A document as it is shown, and text of it that the editor gave: a file with secrets stays one.
+
+    Raises Problem (not-supported, too-large).
+    """
+    shown = path
+    if not SCHEME.match(path):
+        located = await ports.context_files.locate(place.folder, path, inside=False)
+        shown = located.shown
+        whole = await ports.open_texts.text_of(located.real) if ports.open_texts is not None else None
+        check_text(whole or "", shown)
+    elif names_secrets(path):
+        raise withheld(shown)
+    return shown, check_size(check_text(text, shown), shown)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from qwen_ls.actions.context import given_text
 from qwen_ls.core.chat import Message, Role
 from qwen_ls.core.chatdoc import write_document
-from qwen_ls.core.context import Given, check_size, fenced, front_of, selection_block
+from qwen_ls.core.context import Given, fenced, front_of, selection_block
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.mentions import write_mention
-from qwen_ls.core.secret_files import check_text
 
 if TYPE_CHECKING:
     from qwen_ls.actions.ports import Place, Ports
@@ -55,9 +55,8 @@ async def new_document(ports: Ports, place: Place, given: Given, file: str | Non
 
 async def quoted(ports: Ports, place: Place, selection: Selection, text: str) -> str:
     """A selection's text as Markdown. Raises Problem (not-supported, too-large) as if it were mentioned."""
-    located = await ports.context_files.locate(place.folder, selection.path, inside=False)
-    check_size(check_text(text, located.shown), located.shown)
-    return fenced(selection_block(located.shown, selection, text))
+    shown, text = await given_text(ports, place, selection.path, text)
+    return fenced(selection_block(shown, selection, text))
 
 
 def is_below(path: str, place: Place) -> bool:

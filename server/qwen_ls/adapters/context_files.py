@@ -6,6 +6,7 @@ is treated as what it leads to.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +16,7 @@ import attrs
 from qwen_ls.adapters.files import DEADLINE, in_time, read_regular
 from qwen_ls.core.context import MAX_FILE, MOST_LISTED, Listed, Located, file_too_large
 from qwen_ls.core.errors import Kind, Problem, one_line
-from qwen_ls.core.secret_files import check_text, holds_secrets, withheld
+from qwen_ls.core.secret_files import BEGINNING, check_text, holds_secrets, withheld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,6 +74,8 @@ class WorkspaceFiles:
             raise refused(what, f"Only files below {root} can be mentioned")
         if holds_secrets(real) or holds_secrets(given) or self._is_private(real):
             raise withheld(shown)
+        with contextlib.suppress(OSError):  # it may not be there, and reading it says so
+            check_text((read_regular(real, BEGINNING) or b"").decode("utf-8", "replace"), shown)
         return Located(real.relative_to(root).as_posix() if root and is_inside else str(real), str(real))
 
     def _is_private(self, real: Path) -> bool:

@@ -6,12 +6,10 @@ Names say most and cost nothing; what they miss, the search of outgoing text for
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from pathlib import PurePath, PurePosixPath
+from urllib.parse import unquote
 
 from qwen_ls.core.errors import Kind, Problem, one_line
-
-if TYPE_CHECKING:
-    from pathlib import PurePath
 
 # Patterns of names, in lower case. `docs/reference/context.md` has each of them.
 NAMES = (
@@ -42,6 +40,13 @@ def holds_secrets(path: PurePath) -> bool:
     if is_like(name, EXCEPTIONS):
         return False
     return is_like(name, NAMES) or is_like(f"{folder}/{name}", IN_FOLDERS)
+
+
+def names_secrets(uri: str) -> bool:
+    """The same of a document that is no file here: as its path stands, or decoded and without a query."""
+    path = uri.partition(":")[2]
+    plain = unquote(path.partition("?")[0].partition("#")[0])
+    return any(holds_secrets(PurePosixPath("/", one)) for one in (path, plain))
 
 
 def is_like(name: str, patterns: tuple[str, ...]) -> bool:

@@ -253,3 +253,20 @@ async def test_names_are_text_alone(scene: Scene) -> None:
         assert not any(
             mark in sink for mark in (b"\\u001b", b"\x1b", b"\\u202e", "\u202e".encode(), b"\\u0007")
         )
+
+
+async def test_what_a_provider_says_is_no_link(scene: Scene) -> None:
+    """VS Code makes one of Markdown's in all that it shows of a message, and of a command's address too."""
+    link = "[Fix it](command:workbench.action.quit)"
+    client = await keyed(scene, scene.folder(), model=None)
+    scene.provider.configure(models=[link, "b"], served_model=f"{link}x")
+    await chat(client, workDoneToken="progress")
+    end = await client.notified("$/progress", lambda p: p["value"].get("kind") == "end")
+    scene.provider.fault("chat", status=400, body={"error": {"message": link}})
+    with pytest.raises(RpcError) as failed:
+        await chat(client)
+    await client.command("qwen.chat.send", text="hi")
+    told = await client.notified("window/showMessage")
+    for text in (end["value"]["message"], failed.value.message, told["message"]):
+        assert "[Fix it] (command:" in text
+        assert link not in text

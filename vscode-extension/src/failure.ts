@@ -1,5 +1,6 @@
 // A failure of the server as the extension passes it on: the server's own line, kind and next steps.
 import type { ErrorData } from "./contract.gen.ts";
+import { plain } from "./plain.ts";
 
 const REQUEST_CANCELLED = -32800;
 
@@ -8,7 +9,7 @@ export class Failure extends Error {
   readonly data: ErrorData;
 
   constructor(message: string, data: ErrorData) {
-    super(message);
+    super(plain(message));
     this.name = "Failure";
     this.data = data;
   }

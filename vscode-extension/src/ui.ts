@@ -1,6 +1,7 @@
 // How things are said to the user.
 import * as vscode from "vscode";
 import { failureOf } from "./failure.ts";
+import { plain } from "./plain.ts";
 
 /** Shows a failure with its next steps as buttons; one that the user asked for is not shown. */
 export async function tell(error: unknown): Promise<void> {
@@ -37,7 +38,7 @@ export function busy<Result>(
   const options = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
   const shown = vscode.window.withProgress(options, (progress, token) =>
     work(token, (message) => {
-      progress.report({ message });
+      progress.report({ message: plain(message) });
     }),
   );
   return Promise.resolve(shown);
@@ -45,5 +46,5 @@ export function busy<Result>(
 
 /** Says a line without waiting for it to be read. */
 export function say(message: string): void {
-  void vscode.window.showInformationMessage(message);
+  void vscode.window.showInformationMessage(plain(message));
 }

@@ -111,12 +111,12 @@ class Problem(Exception):  # noqa: N818 - the word users and the wire know it by
         super().__init__(kind.value)
         self.kind = kind
         self.cause = cause
-        self.remedy = one_line(remedy, LONGEST_MESSAGE)
+        self.remedy = unlinked(one_line(remedy, LONGEST_MESSAGE))
         self.retryable = retryable
         self.another_model = another_model
         self.actions = tuple(actions)
         origin = f" ({where})" if where else ""
-        self.message = one_line(f"{what}{origin}. {remedy}", LONGEST_MESSAGE)
+        self.message = unlinked(one_line(f"{what}{origin}. {remedy}", LONGEST_MESSAGE))
 
     def __str__(self) -> str:
         return self.message
@@ -146,3 +146,8 @@ def one_line(text: str, limit: int = LONGEST_TEXT) -> str:
     """Text on one line, without control characters, at most `limit` characters."""
     flat = " ".join(strip_control(text.replace("\r", " ")).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def unlinked(text: str) -> str:
+    """Text in which nothing is a Markdown link: VS Code makes one in messages, to a command as well."""
+    return text.replace("](", "] (")

@@ -12,7 +12,7 @@ from lsprotocol import types
 from pygls.uris import from_fs_path
 
 from qwen_ls import contract
-from qwen_ls.core.errors import one_line
+from qwen_ls.core.errors import one_line, unlinked
 from qwen_ls.lsp.rpc import ASK_TIMEOUT, NoAnswer
 from qwen_ls.wire import to_wire
 
@@ -46,15 +46,16 @@ class Progress:
 
     def begin(self, title: str, message: str | None = None) -> None:
         """Show it."""
-        self._send(types.WorkDoneProgressBegin(title=title, cancellable=True, message=message))
+        told = message and shown(message)
+        self._send(types.WorkDoneProgressBegin(title=title, cancellable=True, message=told))
 
     def report(self, message: str) -> None:
         """Say what is going on."""
-        self._send(types.WorkDoneProgressReport(cancellable=True, message=message))
+        self._send(types.WorkDoneProgressReport(cancellable=True, message=shown(message)))
 
     def end(self, message: str | None = None, extra: dict[str, Any] | None = None) -> None:
         """Take it away; `extra` fields are added, for clients that look."""
-        value = {"kind": "end", **({"message": message} if message else {})}
+        value = {"kind": "end", **({"message": shown(message)} if message else {})}
         self._send({**(extra or {}), **value})
         self._over = True
 
@@ -106,7 +107,7 @@ class Editor:
         """Put a question with buttons; None when it is dismissed, refused or not answered in time."""
         params = types.ShowMessageRequestParams(
             type=types.MessageType.Info,
-            message=one_line(message, 2000),
+            message=shown(message),
             actions=[types.MessageActionItem(title=title) for title in titles],
         )
         try:
@@ -256,12 +257,17 @@ class Editor:
     def say(self, message: str, kind: types.MessageType = types.MessageType.Info) -> None:
         """A line for the user."""
         self.protocol.notify(
-            types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(type=kind, message=one_line(message, 2000))
+            types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(type=kind, message=shown(message))
         )
 
     def notify(self, method: str, payload: Any) -> None:
         """A notification of our own."""
         self.protocol.tell(method, to_wire(payload))
+
+
+def shown(message: str) -> str:
+    """A message as a user is shown it, whatever came into it from outside."""
+    return unlinked(one_line(message, 2000))
 
 
 async def within(task: asyncio.Task[Any], seconds: float) -> bool:

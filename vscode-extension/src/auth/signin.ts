@@ -4,6 +4,7 @@ import * as vscode from "vscode";
 import type { DeviceCode, LoginParams, LoginResult, SwitchParams } from "../contract.gen.ts";
 import type { Core } from "../core.ts";
 import { chooseFolder } from "../folders.ts";
+import { plain } from "../plain.ts";
 import { busy, say, tell, type Report } from "../ui.ts";
 import type { Keys } from "./keys.ts";
 import { redirectUri } from "./redirect.ts";
@@ -88,7 +89,7 @@ export class SignIn implements vscode.Disposable {
       return;
     }
     const next = method === API_KEY ? "Set a Key…" : "Sign In…";
-    if ((await vscode.window.showInformationMessage(result.message, next)) === next) {
+    if ((await vscode.window.showInformationMessage(plain(result.message), next)) === next) {
       await this.signIn(way);
     }
   }

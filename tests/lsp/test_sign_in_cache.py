@@ -226,16 +226,21 @@ async def test_a_lock_that_is_not_ours_any_more_is_not_removed(scene: Scene) -> 
 # --- signing out -------------------------------------------------------------------------------------
 
 
-async def test_logout_removes_the_cache_and_says_what_still_applies(scene: Scene) -> None:
-    """The file goes, under the lock; Qwen Code's users and a key in the environment are mentioned."""
+@pytest.mark.parametrize(
+    ("chosen_for", "target"), [("workspaceFolder", None), ("user", None), ("workspaceFolder", "user")]
+)
+async def test_logout_removes_the_cache_and_says_what_still_applies(
+    scene: Scene, chosen_for: str, target: str | None
+) -> None:
+    """The file goes, under the lock, and the choice wherever it was made; what still applies is mentioned."""
     scene.write_cache()
     key = "sk-a-key-of-the-environment"
     scene.provider.configure(keys=[key])
     variables = {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": f"{scene.provider.base_url}/v1"}
     client = await scene.start(scene.folder(), env=variables)
-    await client.command("qwen.auth.switch", method=QWEN)
+    await client.command("qwen.auth.switch", method=QWEN, target=chosen_for)
     scene.lock.write_text(str(uuid.uuid4()))
-    going = asyncio.ensure_future(client.command("qwen.auth.logout", method=QWEN))
+    going = asyncio.ensure_future(client.command("qwen.auth.logout", method=QWEN, target=target))
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(asyncio.shield(going), 0.3)
     assert scene.cache.exists()

@@ -83,7 +83,10 @@ async def test_signing_in_then_chatting_then_signing_out(shell: Shell, provider:
 
     done = await shell.run("logout", "qwen-oauth", env={"QWEN_LS_OAUTH_BASE_URL": provider.issuer})
     assert done.code == 0
-    assert "Qwen Code shares this sign-in and is signed out too" in done.out
+    said = (
+        "Signed out of Qwen; Qwen Code shares this sign-in and is signed out too; nothing is in force here\n"
+    )
+    assert done.out == said
     assert not cache_of(shell).exists()
     assert choices_of(shell) == {}
     assert (await shell.run("chat", "hi", env={"QWEN_LS_OAUTH_BASE_URL": provider.issuer})).code == 1
@@ -166,9 +169,12 @@ async def test_a_refused_issuer_is_said_before_anybody_signs_in_elsewhere(shell:
     assert "environment variable QWEN_LS_OAUTH_BASE_URL" in done.complaint
 
 
-async def test_signing_out_says_what_still_applies(shell: Shell) -> None:
-    """A key in the environment is not forgotten with a sign-in, and that is said."""
+@pytest.mark.parametrize("chosen_for", ["user", "workspaceFolder"])
+async def test_signing_out_says_what_still_applies(shell: Shell, chosen_for: str) -> None:
+    """A key in the environment is not forgotten with a sign-in, and signs instead: that is said."""
+    await shell.run("switch", "qwen-oauth", "--target", chosen_for)
     path = write(shell.folder / ".env", OPENAI_API_KEY=canary("still there"))
     done = await shell.run("logout", "qwen-oauth")
     assert done.code == 0
+    assert choices_of(shell) in ({}, {"folders": {}})
     assert f"still in force: api-key, OPENAI_API_KEY at {path}:1" in done.out

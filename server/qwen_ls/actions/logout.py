@@ -25,30 +25,33 @@ async def logout(
 ) -> tuple[bool, str]:
     """Forget `method`'s credential (None: the one in force) and the choice of it.
 
-    Of the stored keys it is `target`'s; without a target the one that signs at this place.
+    Of the stored keys it is `target`'s; without a target the one that signs at this place. A sign-in is the
+    user's: the choice of it goes for the place's folder and for the user, whatever `target` says.
     Returns whether there was one, and a line that says what still applies. Raises Problem.
     """
     method = method or (await stand(ports, place)).resolution.method or QWEN_OAUTH
     check_method(ports, method)
-    removed = False
-    said = ["There was no stored key to forget; the environment and .env files are yours to change"]
     if method == API_KEY:
         entry = await remove_key(ports, place, as_target(target) or await signing_target(ports, place), None)
-        if entry is not None and entry.target == USER:
-            await forget_choice(ports, place, method, USER)
         removed = entry is not None
-        said = [f"Forgot the {entry}"] if entry is not None else said
-    if method != API_KEY:
+        said = ["There was no stored key to forget; the environment and .env files are yours to change"]
+        if entry is not None:
+            said = [f"Forgot the {entry}"]
+            if entry.target == USER:
+                await forget_choice(ports, place, method, USER)
+        await forget_choice(ports, place, method, target)
+    else:
         removed = await forget(accounts.of(method))
         said = [f"There was no sign-in of {method} to forget"]
         if removed:
             shared = "; Qwen Code shares this sign-in and is signed out too" if method == QWEN_OAUTH else ""
             said = [f"Signed out of {'Qwen' if method == QWEN_OAUTH else method}{shared}"]
-    await forget_choice(ports, place, method, target)
+        for chosen_for in (FOLDER, USER):  # the sign-in was the user's, wherever it was chosen
+            await forget_choice(ports, place, method, chosen_for)
     after = (await stand(ports, place)).resolution
     if after.credential is not None:
         said.append(f"still in force: {after.method}, {after.credential.claim.source}")
-    elif method == API_KEY:
+    else:
         said.append("nothing is in force here")
     return removed, "; ".join(said)
 

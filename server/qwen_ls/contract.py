@@ -82,8 +82,8 @@ class LogoutParams:
     """See FolderParams."""
     target: Target | None = None
     """Whose key to forget, and whose choice of the method along with it. None: of the stored keys the one
-    that signs requests here; the choice of the folder of `uri`, else the user's. A sign-in is the user's: the
-    choice of it is forgotten for both."""
+    that signs requests here; the choice of the folder of `uri`, and the user's unless that key was the
+    folder's. A sign-in is the user's: the choice of it is forgotten for both."""
 
 
 @attrs.frozen

@@ -171,6 +171,26 @@ async def test_a_folders_key_is_for_that_folder(shell: Shell, provider: RunningP
     assert (removed.code, removed.out) == (0, f"Forgot the key stored for {shell.folder} (file)\n")
 
 
+async def test_logging_out_without_a_method_is_of_what_is_in_force(
+    shell: Shell, provider: RunningProvider
+) -> None:
+    """A key of the environment stays, with all that is stored; then the folder's goes, then the user's."""
+    allow_plaintext(shell)
+    await provider.configure(keys=[KEY, OTHER])
+    await shell.run(*setting(provider), stdin=OTHER.encode())
+    await shell.run(*setting(provider, "--folder", "."), stdin=KEY.encode())
+    await shell.run("switch", "api-key", "--folder", ".")
+    await shell.run("switch", "api-key")
+    said = (await shell.run("logout", env={"OPENAI_API_KEY": OTHER, "OPENAI_BASE_URL": provider.v1})).out
+    assert said.startswith("There was no stored key to forget")
+    users = "key stored for the user (file)"
+    assert [(await shell.run("logout")).out for _ in range(3)] == [
+        f"Forgot the key stored for {shell.folder} (file); still in force: api-key, {users}\n",
+        f"Forgot the {users}; nothing is in force here\n",
+        "There was no sign-in of qwen-oauth to forget; nothing is in force here\n",
+    ]
+
+
 async def test_two_providers_keys(shell: Shell, provider: RunningProvider) -> None:
     """The one stored last signs and is starred; `--provider` removes the one that is meant."""
     allow_plaintext(shell)

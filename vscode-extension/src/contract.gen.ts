@@ -75,7 +75,7 @@ export interface LogoutParams {
   method?: string;
   /** See FolderParams. */
   uri?: string;
-  /** Whose key to forget, and whose choice of the method along with it. `null`: of the stored keys the one that signs requests here; the choice of the folder of `uri`, else the user's. A sign-in is the user's: the choice of it is forgotten for both. */
+  /** Whose key to forget, and whose choice of the method along with it. `null`: of the stored keys the one that signs requests here; the choice of the folder of `uri`, and the user's unless that key was the folder's. A sign-in is the user's: the choice of it is forgotten for both. */
   target?: "workspaceFolder" | "user";
 }
 

@@ -25,29 +25,29 @@ async def logout(
 ) -> tuple[bool, str]:
     """Forget `method`'s credential (None: the one in force) and the choice of it.
 
-    Of the stored keys it is `target`'s; without a target the one that signs at this place. A sign-in is the
-    user's: the choice of it goes for the place's folder and for the user, whatever `target` says.
+    Of the stored keys it is `target`'s; without a target the one that signs at this place, and none if none
+    does. A sign-in is the user's: its choice goes for the folder and the user, whatever `target` says.
     Returns whether there was one, and a line that says what still applies. Raises Problem.
     """
     method = method or (await stand(ports, place)).resolution.method or QWEN_OAUTH
     check_method(ports, method)
+    chosen_for = [FOLDER, USER]  # a sign-in is the user's, wherever it was chosen
     if method == API_KEY:
-        entry = await remove_key(ports, place, as_target(target) or await signing_target(ports, place), None)
+        whose = as_target(target) or await signing_target(ports, place)
+        entry = await remove_key(ports, place, whose, None) if whose is not None else None
+        if whose is not None and (target is not None or whose == FOLDER):
+            chosen_for = [whose]
         removed = entry is not None
         said = ["There was no stored key to forget; the environment and .env files are yours to change"]
-        if entry is not None:
-            said = [f"Forgot the {entry}"]
-            if entry.target == USER:
-                await forget_choice(ports, place, method, USER)
-        await forget_choice(ports, place, method, target)
+        said = [f"Forgot the {entry}"] if removed else said
     else:
         removed = await forget(accounts.of(method))
         said = [f"There was no sign-in of {method} to forget"]
         if removed:
             shared = "; Qwen Code shares this sign-in and is signed out too" if method == QWEN_OAUTH else ""
             said = [f"Signed out of {'Qwen' if method == QWEN_OAUTH else method}{shared}"]
-        for chosen_for in (FOLDER, USER):  # the sign-in was the user's, wherever it was chosen
-            await forget_choice(ports, place, method, chosen_for)
+    for chooser in chosen_for:
+        await forget_choice(ports, place, method, chooser)
     after = (await stand(ports, place)).resolution
     if after.credential is not None:
         said.append(f"still in force: {after.method}, {after.credential.claim.source}")
@@ -84,8 +84,8 @@ async def forget(tokens: Tokens) -> bool:
         ) from None
 
 
-async def forget_choice(ports: Ports, place: Place, method: str, target: str | None) -> None:
-    """Forget the choice of `method`, where it was chosen."""
-    folder = None if target == "user" else place.folder
+async def forget_choice(ports: Ports, place: Place, method: str, target: Target) -> None:
+    """Forget the choice of `method`, if that is what was chosen for the folder or the user."""
+    folder = None if target == USER else place.folder
     if await from_home(ports.state.choice(folder)) == method:
         await remember(ports, place, None, target)

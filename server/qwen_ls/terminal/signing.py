@@ -48,8 +48,10 @@ def nobody_there() -> Problem:
 
 
 async def sign_out(run: Run) -> int:
-    """Forget a credential."""
-    _, message = await logout(run.ports, run.accounts, run.place, run.options.method, run.target)
+    """Forget a credential: without a method the one in force, wherever it is kept."""
+    method = run.options.method
+    target = run.options.target if method is None else run.target
+    _, message = await logout(run.ports, run.accounts, run.place, method, target)
     run.output.line(message)
     return DONE
 

@@ -87,7 +87,7 @@
 ---@class (exact) qwen.LogoutParams
 ---@field method? string The method to sign out of. `null`: the one in force.
 ---@field uri? string See FolderParams.
----@field target? 'workspaceFolder'|'user' Whose key to forget, and whose choice of the method along with it. `null`: of the stored keys the one that signs requests here; the choice of the folder of `uri`, else the user's. A sign-in is the user's: the choice of it is forgotten for both.
+---@field target? 'workspaceFolder'|'user' Whose key to forget, and whose choice of the method along with it. `null`: of the stored keys the one that signs requests here; the choice of the folder of `uri`, and the user's unless that key was the folder's. A sign-in is the user's: the choice of it is forgotten for both.
 
 --- Choose the method in force.
 ---@class (exact) qwen.SwitchParams

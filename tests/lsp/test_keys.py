@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -507,7 +508,7 @@ async def test_whose_key_it_is(
 @pytest.mark.parametrize(
     ("key", "argument", "kind", "says"),
     [
-        (KEY, {"provider": "nobody"}, "not-supported", "openai"),
+        (KEY, {"provider": OTHER}, "not-supported", "openai"),
         (KEY, {"provider": "custom"}, "not-supported", "base URL"),
         (KEY, {"provider": "azure"}, "not-supported", "base URL"),
         (KEY, {"baseUrl": "http://llm.example/v1"}, "untrusted-origin", "http"),
@@ -521,12 +522,13 @@ async def test_whose_key_it_is(
 async def test_what_cannot_be_stored(
     scene: Scene, key: str, argument: dict[str, Any], kind: str, says: str
 ) -> None:
-    """It is refused before anything is sent, with what to do, and the file is gone."""
+    """It is refused before anything is sent, with what to do and without a key, and the file is gone."""
     client = await scene.start(scene.folder())
     name = hand_over(client, key)
     error = await refused(client, keyFile=name, **argument)
     assert error.kind == kind
     assert says in error.message + error.data["remedy"]
+    assert not re.search(f"{KEY}|{OTHER}", str(error.data) + error.message)
     assert not (folder_of(client) / name).exists()
     assert await listed(client) == []
 

@@ -264,11 +264,12 @@ async def test_signed_out_of_it_that_way_in_is_offered(scene: Scene, corp: Provi
 
 @pytest.mark.parametrize("command", [LOGIN, "qwen.auth.switch", "qwen.auth.logout"])
 async def test_an_unknown_name(scene: Scene, corp: Provider, command: str) -> None:
-    """A server that no setting describes is refused, and the remedy lists those there are."""
+    """It is refused and not repeated, since it may be a key; the remedy lists the servers there are."""
     client = await start(scene, corp)
     with pytest.raises(RpcError) as refused:
-        await client.command(command, method="oauth:lab")
+        await client.command(command, method=KEY)
     assert refused.value.kind == "not-supported"
+    assert KEY.encode() not in client.stdout + client.stderr
     assert CORP in refused.value.data["remedy"]
 
 

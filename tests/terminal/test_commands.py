@@ -84,6 +84,25 @@ async def test_wrong_usage_is_one_line(shell: Shell, arguments: list[str]) -> No
     assert SECRET not in done.complaint
 
 
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["login", SECRET], "openrouter"),
+        (["switch", SECRET], "qwen-oauth"),
+        (["logout", SECRET], "qwen-oauth"),
+        (["keys", "set", "--provider", SECRET], "dashscope"),
+    ],
+)
+async def test_a_name_that_is_not_known_is_not_repeated(
+    shell: Shell, arguments: list[str], remedy: str
+) -> None:
+    """Exit code 1, and one line that lists those which are: somebody may have typed a key."""
+    done = await shell.run(*arguments, stdin=SECRET.encode())
+    assert (done.code, done.out) == (1, "")
+    assert SECRET not in done.err
+    assert remedy in done.err
+
+
 async def test_a_chat_without_a_prompt_at_a_terminal_is_wrong_usage(shell: Shell) -> None:
     """Nobody should sit and wonder what it waits for."""
     async with shell.at_terminal("chat") as terminal:

@@ -302,8 +302,8 @@ def provider_of(new: NewKey) -> Provider:
         named = provider_named(new.provider)
         if named is None:
             known = ", ".join(p.id for p in (*CATALOGUE, CUSTOM))
-            what = f"There is no provider {new.provider!r}"
-            raise Problem(Kind.NOT_SUPPORTED, what, remedy=f"Choose one of {known}")
+            # What was given is not said again: it may be the key, given in the wrong place.
+            raise Problem(Kind.NOT_SUPPORTED, "There is no such provider", remedy=f"Choose one of {known}")
         return named
     if new.base_url:
         return provider_of_url(new.base_url)

@@ -91,7 +91,7 @@ class Logins:
         `redirect_uri` is the client's own, for a sign-in that comes back from the browser.
         """
         if method != OPENROUTER and method not in self._ports.sign_ins:
-            raise not_supported(method, (*self._ports.sign_ins, OPENROUTER))
+            raise not_supported((*self._ports.sign_ins, OPENROUTER))
         running = self._flights.get(method)
         if running is not None and not running.task.done():
             return running
@@ -187,10 +187,10 @@ class Beginning:
     redirect_uri: str | None = None
 
 
-def not_supported(method: str, known: Iterable[str]) -> Problem:
-    """A way in that there is not."""
+def not_supported(known: Iterable[str]) -> Problem:
+    """A way in that there is not. Its name is not said again: it may be a key, as in `check_method`."""
     remedy = f"Use one of {', '.join((*known, API_KEY))}; more servers can be set in oauthServers"
-    return Problem(Kind.NOT_SUPPORTED, f"There is no way in named {method!r}", remedy=remedy)
+    return Problem(Kind.NOT_SUPPORTED, "There is no such way in", remedy=remedy)
 
 
 def cancelled() -> Problem:

@@ -80,10 +80,29 @@ async def test_whoever_is_overtaken_while_waiting_asks_for_nothing() -> None:
     assert [form["refresh_token"] for form in http.forms] == ["refresh-5"]
 
 
+PAGE = {"content-type": "text/html"}
+
+
 @pytest.mark.parametrize(
-    "failure", [NoReply(Cause.DNS, "no"), Reply(503), Reply(200, None), Reply(200, {"error": "x"})]
+    ("failure", "kind"),
+    [
+        (NoReply(Cause.DNS, "no"), Kind.NETWORK),
+        (Reply(503), Kind.PROVIDER_DOWN),
+        (Reply(503, {"error": "temporarily_unavailable"}), Kind.PROVIDER_DOWN),
+        (Reply(408), Kind.PROVIDER_DOWN),
+        (Reply(403), Kind.PROVIDER_DOWN),
+        (Reply(403, None, PAGE), Kind.PROVIDER_DOWN),
+        (Reply(404, {"message": "no route"}), Kind.PROVIDER_DOWN),
+        (Reply(429, {"error": "slow_down"}), Kind.RATE_LIMITED),
+        (Reply(302, None, PAGE), Kind.NETWORK),
+        (Reply(407), Kind.NETWORK),
+        (Reply(511, None, PAGE), Kind.NETWORK),
+        (Reply(200, None, PAGE), Kind.NETWORK),
+        (Reply(200, None), Kind.BAD_REPLY),
+        (Reply(200, {"error": "x"}), Kind.BAD_REPLY),
+    ],
 )
-async def test_a_failure_ahead_of_the_end_is_passed_over(failure: Reply | NoReply) -> None:
+async def test_a_failure_ahead_of_the_end_is_passed_over(failure: Reply | NoReply, kind: Kind) -> None:
     """What is left of the old token serves on; when nothing is left the failure is told, as retryable."""
     clock = FakeClock(START + 3500)
     tokens = make(FakeCache(token()), FakeHttp([failure, failure]), clock=clock)
@@ -91,7 +110,18 @@ async def test_a_failure_ahead_of_the_end_is_passed_over(failure: Reply | NoRepl
     clock.time = START + 3600
     with pytest.raises(Problem) as failed:
         await tokens.fresh()
-    assert failed.value.retryable
+    assert (failed.value.kind, failed.value.retryable) == (kind, True)
+
+
+@pytest.mark.parametrize(
+    "refusal", [Reply(400), Reply(401, None, PAGE), Reply(403, {"error": "invalid_grant"})]
+)
+async def test_a_refusal_ends_the_sign_in_ahead_of_its_time(refusal: Reply) -> None:
+    """The server's own word, by OAuth's error or by its status: the old token does not serve on."""
+    tokens = make(FakeCache(token()), FakeHttp([refusal]), clock=FakeClock(START + 3500))
+    with pytest.raises(Problem) as failed:
+        await tokens.fresh()
+    assert (failed.value.kind, failed.value.retryable) == (Kind.SIGNED_OUT, False)
 
 
 async def test_a_rejected_token_is_not_handed_out_again() -> None:

@@ -396,12 +396,14 @@ async def test_a_sign_in_server_that_is_not_there(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        ({"html": True}, "bad-reply"),
+        ({"html": True}, "network"),
         ({"status": 200, "body": {"access_token": 5}}, "bad-reply"),
         ({"status": 503}, "provider-down"),
+        ({"status": 429}, "rate-limited"),
+        ({"status": 403, "body": "<html>"}, "provider-down"),
         ({"cut": -1}, "network"),
     ],
-    ids=["a web page", "no token", "503", "cut"],
+    ids=["a web page", "no token", "503", "429", "403", "cut"],
 )
 async def test_a_refresh_that_fails(stage: Stage, fault: dict[str, Any], kind: str) -> None:
     """The expired sign-in stays in its file, whatever came in place of a token; then it is renewed."""

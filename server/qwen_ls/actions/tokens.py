@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from qwen_ls.actions.drive import drive
@@ -18,8 +19,10 @@ from qwen_ls.core.oauth.token import (
     error_code,
     from_reply,
     no_reply,
+    passing_failure,
     refresh_at,
     refresh_flow,
+    server_down,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 ADOPT_FOR = 2.0  # seconds to look for a newer token after invalid_grant
 ADOPT_EVERY = 0.1  # seconds
-CLIENT_ERRORS = range(400, 500)
+REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED})  # RFC 6749 section 5.2
 
 
 class Accounts:
@@ -73,7 +76,7 @@ class Tokens:
         """A token to sign a request with now.
 
         `rejected` is an access token that the provider has just refused: it is refreshed even if it
-        has time left. Raises Problem (signed-out, network, provider-down).
+        has time left. Raises Problem (signed-out, network, provider-down, rate-limited, bad-reply).
         """
         cached = await self.read()
         token = required(cached, self._method)
@@ -138,16 +141,14 @@ class Tokens:
         """No new token: adopt one that somebody else has just written, or say why."""
         if isinstance(result, NoReply):
             raise no_reply(result, self._issuer.base_url)
-        if result.ok:  # a captive portal's page, say
+        if (problem := passing_failure(result, self._issuer.base_url)) is not None:
+            raise problem
+        if result.ok:
             what = "The sign-in server answered a refresh with something else than a token"
             remedy = "Check the network and try again"
             raise Problem(Kind.BAD_REPLY, what, where=self._issuer.base_url, remedy=remedy, retryable=True)
-        if result.status not in CLIENT_ERRORS:
-            what = f"The sign-in server answered HTTP {result.status} to a refresh"
-            remedy = "Try again in a while"
-            raise Problem(
-                Kind.PROVIDER_DOWN, what, where=self._issuer.base_url, remedy=remedy, retryable=True
-            )
+        if not error_code(result) and result.status not in REFUSALS:  # a firewall's 403, say
+            raise server_down(result.status, self._issuer.base_url)
         for _ in range(round(ADOPT_FOR / ADOPT_EVERY)):
             await self._ports.clock.sleep(ADOPT_EVERY)
             newer = (await self.read()).token

@@ -29,6 +29,7 @@ from qwen_ls.core.oauth.token import (
     lifetime,
     no_reply,
     parse_cache,
+    passing_failure,
     refresh_at,
     refresh_flow,
 )
@@ -41,6 +42,7 @@ FIELDS = {
     "expiry_date": 1_757_000_000_123,
 }
 NOW = 1_757_000_000.0
+PAGE = {"content-type": "text/html; charset=utf-8"}
 
 
 def cache(**changes: Any) -> bytes:
@@ -413,3 +415,38 @@ def test_an_unreachable_sign_in_server(cause: Cause) -> None:
     assert (problem.kind, problem.cause, problem.retryable) == (Kind.NETWORK, cause, True)
     assert "https://chat.qwen.ai" in str(problem)
     assert problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "cause"),
+    [
+        (Reply(302, None), Kind.NETWORK, Cause.REDIRECT),
+        (Reply(407, None), Kind.NETWORK, Cause.PROXY),
+        (Reply(511, None), Kind.NETWORK, Cause.CAPTIVE_PORTAL),
+        (Reply(200, None, PAGE), Kind.NETWORK, Cause.CAPTIVE_PORTAL),
+        (Reply(408, None), Kind.PROVIDER_DOWN, None),
+        (Reply(500, {"error": "server_error"}), Kind.PROVIDER_DOWN, None),
+        (Reply(502, None, PAGE), Kind.PROVIDER_DOWN, None),
+        (Reply(429, {"error": "slow_down"}), Kind.RATE_LIMITED, None),
+    ],
+)
+def test_what_may_pass(reply: Reply, kind: Kind, cause: Cause | None) -> None:
+    """It is nobody's decision, and is told so, with the server's origin and a next step."""
+    problem = passing_failure(reply, f"{QWEN_ISSUER}/api/token?tenant=1")
+    assert problem is not None
+    assert (problem.kind, problem.cause, problem.retryable) == (kind, cause, True)
+    assert "https://chat.qwen.ai)" in problem.message
+    assert problem.remedy
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *(Reply(status, None) for status in (200, 204, 400, 401, 403, 404)),
+        *(Reply(status, {"error": "invalid_grant"}, PAGE) for status in (200, 400, 401, 403)),
+        Reply(401, None, PAGE),
+    ],
+)
+def test_what_the_server_has_decided(reply: Reply) -> None:
+    """A refusal, or an answer that is none of a web page: it would come again."""
+    assert passing_failure(reply, QWEN_ISSUER) is None

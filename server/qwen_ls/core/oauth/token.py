@@ -8,6 +8,7 @@ this module does not know are kept.
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -243,5 +244,47 @@ def no_reply(result: NoReply, url: str) -> Problem:
         Cause.TLS: "If a proxy re-signs traffic, name its CA in SSL_CERT_FILE before the server starts",
     }.get(result.cause, "Check the network and try again")
     what = f"The sign-in server could not be reached: {result.detail}"
-    where = parse_base_url(url, "issuer").origin
-    return Problem(Kind.NETWORK, what, where=str(where), remedy=remedy, cause=result.cause, retryable=True)
+    return Problem(
+        Kind.NETWORK, what, where=origin_of(url), remedy=remedy, cause=result.cause, retryable=True
+    )
+
+
+def passing_failure(reply: Reply, url: str) -> Problem | None:
+    """What an answer says that is no decision of the sign-in server at `url`, and may be another one later.
+
+    It is in trouble or asks for a pause; or a proxy or the network has answered in its place. None for all
+    other answers.
+    """
+    status, kind, cause = reply.status, Kind.NETWORK, None
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        cause, what = Cause.REDIRECT, "The sign-in server redirects, and redirects are not followed"
+        remedy = "If the network wants you to sign in, do so in a browser, and try again"
+    elif status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        cause, what = Cause.PROXY, "The proxy wants a user and password"
+        remedy = "Put them into HTTPS_PROXY in the environment the server is started in"
+    elif status == HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED or is_page(reply):
+        cause, what = Cause.CAPTIVE_PORTAL, "A web page came back in place of the sign-in server's answer"
+        remedy = "Sign in to the network in a browser, and try again"
+    elif status == HTTPStatus.TOO_MANY_REQUESTS:
+        kind, what, remedy = Kind.RATE_LIMITED, "The sign-in server asks for a pause", "Try again in a minute"
+    elif status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return server_down(status, url)
+    else:
+        return None
+    return Problem(kind, what, where=origin_of(url), remedy=remedy, cause=cause, retryable=True)
+
+
+def is_page(reply: Reply) -> bool:
+    """Whether a web page came with a 2xx in place of JSON."""
+    return reply.ok and reply.json is None and "html" in reply.headers.get("content-type", "")
+
+
+def server_down(status: int, url: str) -> Problem:
+    """The sign-in server at `url` could not say anything about the request."""
+    what, remedy = f"The sign-in server answered HTTP {status}", "Try again in a while"
+    return Problem(Kind.PROVIDER_DOWN, what, where=origin_of(url), remedy=remedy, retryable=True)
+
+
+def origin_of(url: str) -> str:
+    """The origin of an endpoint, for messages."""
+    return str(parse_base_url(url.partition("?")[0], "issuer").origin)

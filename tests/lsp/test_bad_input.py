@@ -375,14 +375,38 @@ async def test_a_list_of_models_that_is_none(
     assert (error.kind, error.data.get("cause")) == (kind, cause)
 
 
-@pytest.mark.parametrize("route", ["device", "token"])
-async def test_a_sign_in_server_that_answers_with_a_web_page(stage: Stage, route: str) -> None:
-    """The sign-in has failed, in one line, and nothing is written."""
+@pytest.mark.parametrize(
+    ("fault", "kind", "cause"),
+    [
+        ({"html": True}, "network", "captive-portal"),
+        ({"status": 511, "body": "<html>"}, "network", "captive-portal"),
+        ({"redirect": "https://portal.example/"}, "network", "redirect"),
+        ({"status": 407}, "network", "proxy"),
+        ({"status": 429}, "rate-limited", None),
+        ({"status": 503}, "provider-down", None),
+        ({"status": 403, "body": {"error": "unauthorized_client"}}, "login-failed", None),
+        ({"status": 404, "body": "<html>"}, "login-failed", None),
+    ],
+)
+async def test_a_sign_in_server_that_gives_no_code(
+    stage: Stage, fault: dict[str, Any], kind: str, cause: str | None
+) -> None:
+    """One line says what came in its place, and whether it may pass; the next sign-in begins anew."""
     stage.provider.configure(auto_approve=True)
-    stage.provider.fault(route, html=True)
+    stage.provider.fault("device", **fault, times=1)
     error = await failure_of(stage.client.request("qwen/auth/login", {"method": QWEN}))
-    assert error.kind == "login-failed"
+    assert (error.kind, error.data.get("cause")) == (kind, cause)
+    assert error.data["retryable"] is (kind != "login-failed")
     assert not stage.scene.cache.exists()
+
+
+async def test_a_web_page_while_a_sign_in_is_pending(stage: Stage) -> None:
+    """The network wants a sign-in of its own meanwhile: the polls go on."""
+    stage.provider.configure(auto_approve=True)
+    stage.provider.fault("token", html=True, times=1)
+    before = len(stage.scene.requests("token"))
+    assert (await stage.client.request("qwen/auth/login", {"method": QWEN}))["done"]
+    assert stage.scene.statuses("token")[before:] == [200, 200]
 
 
 async def test_a_sign_in_server_that_is_not_there(stage: Stage) -> None:

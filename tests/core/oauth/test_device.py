@@ -48,6 +48,7 @@ ANSWER = {
 TOKEN = {"access_token": "access-canary", "refresh_token": "refresh-canary", "expires_in": 3600}
 PENDING = Reply(400, {"error": "authorization_pending"})
 SLOW_DOWN = Reply(400, {"error": "slow_down"})
+PAGE = {"content-type": "text/html"}
 NO_REPLY = NoReply(Cause.TIMEOUT, "timed out")
 START = 1_000_000.0
 
@@ -233,11 +234,12 @@ def test_the_interval(interval: Any, seconds: float) -> None:
             [Reply(500, None), Reply(502, None), Reply(503, {"error": "temporarily_unavailable"})],
             [5, 10, 20, 30],
         ),
+        ([Reply(200, None, PAGE), Reply(302, None), Reply(407, None), Reply(408, None)], [5, 10, 20, 30, 30]),
         ([SLOW_DOWN] * 6 + [NO_REPLY], [5, 10, 15, 20, 25, 30, 35, 35]),
     ],
 )
 def test_the_pauses(replies: list[Reply | NoReply], waits: list[float]) -> None:
-    """Section 3.5: slow_down and 429 add 5 s each, for good; no answer and 5xx back off and go on."""
+    """Section 3.5: slow_down and 429 add 5 s each, for good; what may pass backs off and goes on."""
     world = polled(*replies)
     assert world.sign_in().access_token
     assert world.waits == waits
@@ -258,7 +260,6 @@ def test_the_pauses(replies: list[Reply | NoReply], waits: list[float]) -> None:
         (Reply(400, {}), Kind.LOGIN_FAILED),
         (Reply(400, None), Kind.LOGIN_FAILED),
         (Reply(404, None), Kind.LOGIN_FAILED),
-        (Reply(302, None), Kind.LOGIN_FAILED),
         (Reply(200, None), Kind.LOGIN_FAILED),
         (Reply(200, {}), Kind.LOGIN_FAILED),
         (Reply(204, None), Kind.LOGIN_FAILED),
@@ -433,11 +434,9 @@ def test_either_verification_uri_is_enough() -> None:
         Reply(200, []),
         Reply(200, "x"),
         Reply(204, None),
-        Reply(302, None),
         Reply(400, {"error": "invalid_client", "error_description": "who are you?"}),
         Reply(400, ANSWER),
-        Reply(429, {"error": "slow_down"}),
-        Reply(500, None),
+        Reply(404, None, PAGE),
         Reply(200, {"error": "invalid_scope"}),
         answer(device_code=None),
         answer(device_code=""),
@@ -461,6 +460,21 @@ def test_a_device_answer_that_cannot_be_used(reply: Reply) -> None:
     assert problem.kind is Kind.LOGIN_FAILED
     assert "example.com" in problem.message
     assert world.shown == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(200, None, PAGE), Kind.NETWORK),
+        (Reply(302, None), Kind.NETWORK),
+        (Reply(429, {"error": "slow_down"}), Kind.RATE_LIMITED),
+        (Reply(500, None), Kind.PROVIDER_DOWN),
+    ],
+)
+def test_a_device_endpoint_that_may_answer_later(reply: Reply, kind: Kind) -> None:
+    """Not login-failed: nobody has refused anything."""
+    problem = failure(World([reply]))
+    assert (problem.kind, problem.retryable) == (kind, True)
 
 
 @pytest.mark.parametrize("cause", Cause)

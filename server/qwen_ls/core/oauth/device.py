@@ -18,6 +18,7 @@ from qwen_ls.core.oauth.token import (
     login_failed,
     no_reply,
     number,
+    passing_failure,
 )
 from qwen_ls.core.origin import LONGEST_URL, parse_base_url
 from qwen_ls.core.secret import Secret
@@ -37,7 +38,6 @@ LONGEST_EXPIRES_IN = 3600.0  # seconds
 LONGEST_CODE = 64  # characters of a user code that people can still type
 URI_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2
 TOO_MANY_REQUESTS = 429
-SERVER_ERROR = 500
 
 
 @attrs.frozen
@@ -55,7 +55,8 @@ class DeviceAuthorization:
 def device_flow(issuer: Issuer, verifier: str) -> Flow[Token]:
     """Sign in: ask for a code, show it, poll until the user has decided.
 
-    Raises Problem with login-denied, login-expired, login-failed or network.
+    Raises Problem with login-denied, login-expired or login-failed; network, rate-limited or provider-down
+    where no code was given.
     """
     form = {
         "client_id": issuer.client_id,
@@ -104,8 +105,6 @@ def judge(result: Reply | NoReply, url: str, sent: Sequence[Secret] = ()) -> str
     if isinstance(result, NoReply):
         return "failure"
     code = error_code(result)
-    if result.ok and not code:
-        return "token" if is_token(result.json) else pending_of(result)
     if code == "access_denied":
         raise Problem(
             Kind.LOGIN_DENIED, "The sign-in was refused on the provider's page", remedy="Start it again"
@@ -116,8 +115,10 @@ def judge(result: Reply | NoReply, url: str, sent: Sequence[Secret] = ()) -> str
         return "slow_down"
     if code == "authorization_pending":
         return "pending"
-    if result.status >= SERVER_ERROR:
+    if passing_failure(result, url) is not None:
         return "failure"
+    if result.ok and not code:
+        return "token" if is_token(result.json) else pending_of(result)
     raise login_failed(f"{host_of(url)} refused the sign-in: {describe(result, sent)}")
 
 
@@ -148,10 +149,15 @@ def expired() -> Problem:
 
 
 def parse_authorization(result: Reply | NoReply, issuer: Issuer) -> DeviceAuthorization:
-    """Check the device endpoint's answer (section 3.2); raises Problem(login-failed or network)."""
+    """Check the device endpoint's answer (section 3.2).
+
+    Raises Problem: login-failed, or what kept the endpoint from deciding (`passing_failure`, no answer).
+    """
     host = host_of(issuer.base_url)
     if isinstance(result, NoReply):
         raise no_reply(result, issuer.base_url)
+    if (problem := passing_failure(result, issuer.base_url)) is not None:
+        raise problem
     fields = result.json
     if not isinstance(fields, dict):
         raise login_failed(

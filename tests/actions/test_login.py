@@ -117,6 +117,16 @@ async def test_the_check(status: int, outcome: bool | Kind) -> None:  # noqa: FB
         assert state.choices == {None: QWEN_OAUTH}
 
 
+async def test_a_token_that_cannot_be_kept() -> None:
+    """It would be lost at once: the sign-in fails, names the file, and chooses nothing."""
+    cache, state = FakeCache(is_full=True), FakeState()
+    with pytest.raises(Problem, match=r"could not be saved: No space left on device \(oauth_creds\.json\)"):
+        await sign_in(
+            [device(), given(200)], [FakeExchange(200)], FakeClock(), oauth_cache=cache, state=state
+        )
+    assert state.choices == {}
+
+
 async def test_the_check_is_one_token_and_no_stream() -> None:
     """It costs as little as a request can."""
     http = FakeHttp([device(), given(200)], [FakeExchange(200, b"{}")])

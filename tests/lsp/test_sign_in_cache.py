@@ -69,6 +69,18 @@ async def test_a_sign_in_is_kept_as_qwen_code_keeps_it_and_serves_the_next_serve
     assert bearers(scene)[-1] == fields["access_token"]
 
 
+async def test_a_sign_in_that_cannot_be_kept_is_none(scene: Scene) -> None:
+    """It fails, names the file and what to do, and nothing is chosen; nobody is told of a success."""
+    scene.cache.mkdir(parents=True)
+    client = await scene.start(scene.folder())
+    with pytest.raises(RpcError) as failed:
+        await scene.sign_in(client)
+    assert f"could not be saved: Is a directory ({scene.cache})" in failed.value.message
+    assert "sign in again" in failed.value.data["remedy"]
+    assert (await client.command("qwen.auth.status"))["signedIn"] is False
+    assert not scene.state.exists()
+
+
 async def test_an_expired_token_is_refreshed_once_for_twenty_chats_and_rotates(scene: Scene) -> None:
     """One refresh, which keeps unknown fields and an omitted resource_url; the next uses the new token."""
     old = scene.write_cache(expires_in=-60, future_field={"kept": [1, 2]})

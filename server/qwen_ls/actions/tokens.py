@@ -173,11 +173,26 @@ class Tokens:
             raise locked(self._method) from None
 
     async def adopt(self, token: Token) -> None:
-        """Write a token that has just been issued and checked, under both locks where they can be had."""
+        """Write a token that has just been issued and checked, under both locks where they can be had.
+
+        Raises Problem when it cannot be written.
+        """
         async with contextlib.AsyncExitStack() as stack:
             with contextlib.suppress(TimeoutError):  # a new sign-in beats whoever holds the lock
                 await stack.enter_async_context(self._cache.lock())
-            await self._save(token)
+            try:
+                await self._cache.write(token)
+            except OSError as error:
+                raise self._unwritable(error) from None
+            self._unsaved = None
+
+    def _unwritable(self, error: OSError) -> Problem:
+        return Problem(
+            Kind.INTERNAL,
+            f"The {name_of(self._method)} could not be saved: {error.strerror}",
+            where=str(self._cache.path),
+            remedy="See that this file can be written, and sign in again",
+        )
 
 
 def name_of(method: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +25,9 @@ from qwen_ls.actions.tokens import Accounts
 from qwen_ls.core.credentials import QWEN_OAUTH
 from qwen_ls.core.errors import Cause, Kind, Problem
 from qwen_ls.core.intents import NoReply, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 PENDING = Reply(400, {"error": "authorization_pending"})
 SLOW_DOWN = Reply(400, {"error": "slow_down"})
@@ -141,6 +145,32 @@ async def test_nobody_there_to_check_with() -> None:
     """No connection at all is an outcome of its own: kept, and said."""
     ended = await sign_in([device(), given(200)], [], FakeClock())
     assert (ended.checked, "did not answer" in ended.message) == (False, True)
+
+
+async def test_a_cancel_while_another_program_holds_the_lock() -> None:
+    """Nothing is being written yet: it ends there and then, and nothing goes on that would write later."""
+    waiting = asyncio.Event()
+
+    class Busy(FakeCache):
+        """A cache whose lock somebody else keeps."""
+
+        @contextlib.asynccontextmanager
+        async def lock(self, unless: Any = None) -> AsyncIterator[bool]:
+            """Never given."""
+            waiting.set()
+            await asyncio.Event().wait()
+            yield unless is None
+
+    cache, state, http = Busy(), FakeState(), FakeHttp([device(), given(200)], [FakeExchange(200)])
+    made = ports_of(oauth_cache=cache, state=state, http=http)
+    login = Logins(made, Accounts(made)).start(QWEN_OAUTH, Place(), None, Somebody())
+    await waiting.wait()
+    assert login.cancel()
+    with pytest.raises(Problem) as failed:
+        await asyncio.wait_for(login.result(), 5)
+    assert failed.value.kind is Kind.LOGIN_CANCELLED
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert (cache.token, state.choices) == (None, {})
 
 
 async def test_a_token_that_is_being_written_is_written_whole() -> None:

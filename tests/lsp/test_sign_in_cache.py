@@ -197,6 +197,22 @@ async def test_a_fresh_lock_of_qwen_code_is_waited_for(scene: Scene) -> None:
     assert (scene.requests("token"), bearers(scene)) == ([], [newer["access_token"]])
 
 
+async def test_a_sign_in_that_waits_for_the_lock_can_be_cancelled(scene: Scene) -> None:
+    """It ends while the lock still stands, which may be for 35 s more, and keeps nothing."""
+    scene.cache.parent.mkdir(parents=True)
+    scene.lock.write_text(str(uuid.uuid4()))
+    client = await scene.start(scene.folder())
+    signing_in = asyncio.ensure_future(scene.sign_in(client))
+    await scene.provider.wait_for(lambda entry: entry["route"] == "chat" and entry["status"] == 200, 10)
+    assert await client.command("qwen.auth.cancel") == {"cancelled": True}
+    with pytest.raises(RpcError) as failed:
+        await asyncio.wait_for(signing_in, 10)
+    assert failed.value.kind == "login-cancelled"
+    assert scene.lock.exists()
+    assert not scene.cache.exists()
+    assert not scene.state.exists()
+
+
 @pytest.mark.parametrize("age", [STALE, -STALE], ids=["36 s old", "from the future"])
 async def test_a_stale_lock_is_broken(scene: Scene, age: float) -> None:
     """A lock that nobody can be holding any more goes at once, and leaves no litter."""

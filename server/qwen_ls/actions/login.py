@@ -21,6 +21,7 @@ from qwen_ls.core.provenance import Source, SourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
+    from contextlib import AsyncExitStack
 
     from qwen_ls.actions.ports import Human, Place, Ports
     from qwen_ls.actions.tokens import Accounts
@@ -152,14 +153,16 @@ class Logins:
         source = Source(SourceKind.QWEN_OAUTH, file=str(server.cache.path))
         credential = oauth_credential(method, token, source, server.issuer)
         checked = await check(self._ports, Signed(credential, await stand(self._ports, begun.place)))
-        await whole(self._commit(token, begun))
+        locks = await self._accounts.of(method).locks()  # not below: a cancel ends the wait for them
+        await whole(self._commit(token, begun, locks))
         message = f"Signed in to {'Qwen' if method == QWEN_OAUTH else method}"
         if not checked:
             message += f", but {credential.base_url} did not answer, so the sign-in could not be checked"
         return SignedIn(method, checked, message)
 
-    async def _commit(self, token: Token, begun: Beginning) -> None:
-        await self._accounts.of(begun.method).adopt(token)
+    async def _commit(self, token: Token, begun: Beginning, locks: AsyncExitStack) -> None:
+        async with locks:
+            await self._accounts.of(begun.method).adopt(token)
         await remember(self._ports, begun.place, begun.method, begun.target)
 
 

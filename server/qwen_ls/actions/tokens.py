@@ -172,19 +172,23 @@ class Tokens:
         except TimeoutError:
             raise locked(self._method) from None
 
-    async def adopt(self, token: Token) -> None:
-        """Write a token that has just been issued and checked, under both locks where they can be had.
-
-        Raises Problem when it cannot be written.
-        """
+    async def locks(self) -> contextlib.AsyncExitStack:
+        """Both locks, where they can be had, held until what is returned is closed."""
         async with contextlib.AsyncExitStack() as stack:
             with contextlib.suppress(TimeoutError):  # a new sign-in beats whoever holds the lock
                 await stack.enter_async_context(self._cache.lock())
-            try:
-                await self._cache.write(token)
-            except OSError as error:
-                raise self._unwritable(error) from None
-            self._unsaved = None
+            return stack.pop_all()
+
+    async def adopt(self, token: Token) -> None:
+        """Write a token that has just been issued and checked, while the locks are held.
+
+        Raises Problem when it cannot be written.
+        """
+        try:
+            await self._cache.write(token)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self._unsaved = None
 
     def _unwritable(self, error: OSError) -> Problem:
         return Problem(

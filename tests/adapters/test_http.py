@@ -265,6 +265,12 @@ PROXIES: list[tuple[dict[str, str], str, str | None]] = [
     ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example"}, "https://a.example/", None),
     ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".example,x"}, "https://a.example/", None),
     ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://a.example/", None),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "x,a.example:8443"}, "https://a.example:8443/v1", None),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example"}, "https://a.example:8443/v1", None),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "fd00::1"}, "https://[fd00::1]:8443/v1", None),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".example:443"}, "https://a.example/", None),
+    ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a.example:80"}, "http://a.example/", None),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example:8443"}, "https://a.example/", "http://p:1"),
     ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "b.example"}, "https://a.example/", "http://p:1"),
     *(
         ({"HTTP_PROXY": "http://p:1", "ALL_PROXY": "http://p:1"}, f"http://{host}:8080/v1", None)
@@ -275,7 +281,7 @@ PROXIES: list[tuple[dict[str, str], str, str | None]] = [
 
 @pytest.mark.parametrize(("environment", "url", "proxy"), PROXIES)
 def test_which_proxy(environment: dict[str, str], url: str, proxy: str | None) -> None:
-    """By scheme, then for all; lower case first; NO_PROXY by host or suffix; loopback never."""
+    """By scheme, then for all; lower case first; NO_PROXY by host or suffix, port or none; loopback never."""
     assert adapter(environment).proxy_for(url) == proxy
 
 

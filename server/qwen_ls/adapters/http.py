@@ -24,7 +24,7 @@ import attrs
 from qwen_ls import __version__
 from qwen_ls.core.errors import Cause
 from qwen_ls.core.intents import Cut, HttpRequest, NoReply, PostForm, PostJson, Reply, Unreachable
-from qwen_ls.core.origin import Origin
+from qwen_ls.core.origin import DEFAULT_PORTS, Origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -171,9 +171,10 @@ class HttpAdapter:
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a URL: user settings, then the start's environment; loopback has none."""
         parts = urlsplit(url)
-        origin = Origin(parts.scheme, parts.hostname or "", 0)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+        origin = Origin(parts.scheme, parts.hostname or "", port)
         no_proxy = self.environment.get("no_proxy") or self.environment.get("NO_PROXY") or ""
-        if origin.is_loopback or (no_proxy and proxy_bypass_environment(origin.host, {"no": no_proxy})):
+        if origin.is_loopback or proxy_bypass_environment(f"{origin.host}:{port}", {"no": no_proxy}):
             return None
         names = (f"{origin.scheme}_proxy", "all_proxy")
         found = (self.environment.get(n) or self.environment.get(n.upper()) for n in names)

@@ -14,6 +14,8 @@ from scene import QWEN, chat
 from wire import METHOD_NOT_FOUND, RpcError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scene import Scene
     from wire import Client
 
@@ -141,6 +143,32 @@ async def test_the_deepest_folder_counts_and_outside_only_the_home_files(scene: 
     added = {"added": [{"uri": later.as_uri(), "name": "later"}], "removed": []}
     client.notify("workspace/didChangeWorkspaceFolders", {"event": added})
     assert await model_of((later / "a.py").as_uri()) == "later"
+
+
+async def test_a_folder_that_is_removed_does_not_come_back(scene: Scene) -> None:
+    """The root that `initialize` names is a folder like any other, and none beside a list of folders."""
+    one, two = scene.folder("%41 one", scene.pair(ONE, "one")), scene.folder("two", scene.pair(ONE, "two"))
+
+    async def models_after(client: Client, *removed: Path) -> list[str | None]:
+        gone = [{"uri": folder.as_uri(), "name": folder.name} for folder in removed]
+        event = {"event": {"added": [], "removed": gone}}
+        client.notify("workspace/didChangeWorkspaceFolders", event)
+        statuses = [await client.command("qwen.auth.status", uri=(f / "a.py").as_uri()) for f in (one, two)]
+        return [status.get("model") for status in statuses]
+
+    listed = await scene.start(one, two)
+    assert await models_after(listed) == ["one", "two"]
+    assert await models_after(listed, one) == [None, "two"]
+    assert await models_after(listed, two) == [None, None]
+    assert not (await listed.command("qwen.auth.status"))["signedIn"]
+    empty = await scene.start(rootUri=one.as_uri(), workspaceFolders=[])
+    assert await models_after(empty) == [None, None]
+    rooted = await scene.start(rootUri=one.as_uri())
+    assert await models_after(rooted) == ["one", None]
+    added = {"added": [{"uri": two.as_uri(), "name": "two"}], "removed": []}
+    rooted.notify("workspace/didChangeWorkspaceFolders", {"event": added})
+    assert await models_after(rooted) == ["one", "two"]
+    assert await models_after(rooted, two, one) == [None, None]
 
 
 async def test_without_a_folder_the_home_files_count(scene: Scene) -> None:

@@ -79,7 +79,9 @@ class Server(LanguageServer):
     def begin(self, params: types.InitializeParams) -> None:
         """Make the session from what the client says of itself."""
         self.stdio.watch(params.process_id)
-        raw = self.protocol.initialize_params
+        workspace, raw = self.protocol.workspace, self.protocol.initialize_params
+        if params.workspace_folders is None and workspace.root_uri:  # all that some clients name
+            workspace.add_folder(types.WorkspaceFolder(workspace.root_uri, ""))
         ours = lenient(experimental_of(raw), contract.ClientCapabilities)
         options = lenient(raw.get("initializationOptions"), contract.InitializationOptions)
         name = params.client_info.name if params.client_info else ""
@@ -87,9 +89,7 @@ class Server(LanguageServer):
         with contextlib.suppress(OSError):  # without the folder no key can be handed over, and that is said
             self._handover.create()
         self._session = Session(editor, options, self.folder_uris, self._compose, self._handover)
-        self._session.texts.encoding = (
-            self.protocol.workspace.position_encoding or self._session.texts.encoding
-        )
+        self._session.texts.encoding = workspace.position_encoding or self._session.texts.encoding
         self.trust(options.workspace_trust)
 
     def trust(self, said: contract.Trust) -> None:
@@ -98,9 +98,8 @@ class Server(LanguageServer):
         self.session.trust = "unknown" if said == "trusted" and not knows else said
 
     def folder_uris(self) -> list[str]:
-        """The workspace folders, or the root where a client knows only that."""
-        workspace = self.protocol.workspace
-        return list(workspace.folders) or ([workspace.root_uri] if workspace.root_uri else [])
+        """The workspace folders, as the client names them."""
+        return [folder.uri for folder in self.protocol.workspace.folders.values()]
 
     async def watch_env_files(self) -> None:
         """Ask to be told of `.env` files that change, where the client can; else stat tells."""

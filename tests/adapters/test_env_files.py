@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import errno
 import gc
 import os
+import sys
 import threading
 import time
 import weakref
@@ -18,7 +21,7 @@ from qwen_ls.adapters import env_files
 from qwen_ls.adapters.env_files import EnvFileSystem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from qwen_ls.core.envchain import EnvChain, Look
@@ -82,6 +85,24 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> Owners:
     return Owners(monkeypatch)
 
 
+@contextlib.contextmanager
+def as_anybody() -> Iterator[None]:
+    """In this thread, for a while, modes count for root too (capabilities(7))."""
+    if os.getuid() != 0 or sys.platform != "linux":
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()  # version 3; this thread
+    assert libc.capget(header, sets) == 0
+    fewer = (ctypes.c_uint32 * 6)(*sets)
+    fewer[0] &= ~0b110  # of what is effective, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    assert libc.capset(header, fewer) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, sets) == 0
+
+
 # --- whose files count ------------------------------------------------------------------------------------
 
 
@@ -141,6 +162,14 @@ def test_home_files_are_the_users_whoever_owns_them(ws: Path, owners: Owners, tm
     home = tmp_path / "home"
     owners.give(put(home / ".env", "home"), STRANGER)
     assert model_of(search(ws, home, uid=ME)) == "home"
+    (tmp_path / "link").symlink_to(home)
+    below = home / "project"
+    below.mkdir()
+    for name in ("home", "link"):  # and where it is met on the way
+        chain = search(below, tmp_path / name, uid=ME)
+        assert (model_of(chain), chain.tier.is_user, chain.problems) == ("home", True, ())
+    (below / ".env").symlink_to(home / ".env")
+    assert [p.file for p in search(below, home, uid=ME).problems] == [str(below / ".env")]
     owners.give(put(ws / ".env", "near"), STRANGER)
     assert model_of(search(ws, home, uid=None)) == "near"
 
@@ -190,6 +219,41 @@ def test_what_cannot_be_read_ends_the_search(ws: Path, make: Callable[[Path], ob
     assert (model_of(chain), chain.file) == (None, str(ws / ".env"))
     assert chain.unreadable is not None
     assert chain.unreadable.file == str(ws / ".env")
+
+
+def a_closed_folder(path: Path) -> Path:
+    """One that nobody may enter."""
+    path.mkdir()
+    path.chmod(0)
+    return path
+
+
+CLOSED: dict[str, Callable[[Path], object]] = {
+    ".qwen": lambda ws: a_closed_folder(ws / ".qwen"),
+    ".qwen is a link": lambda ws: (ws / ".qwen").symlink_to(a_closed_folder(ws / "closed") / "below"),
+    "the file is a link": lambda ws: (ws / ".env").symlink_to(a_closed_folder(ws / "closed") / "file"),
+}
+
+
+@pytest.mark.parametrize("make", CLOSED.values(), ids=CLOSED)
+def test_what_cannot_be_reached_ends_the_search(
+    ws: Path, owners: Owners, make: Callable[[Path], object]
+) -> None:
+    """Nobody can tell what is there; a stranger's is named and passed over; each is seen when it comes."""
+    put(ws.parent / ".env", "far")
+    system = EnvFileSystem(None, None, uid=ME)
+    assert model_of(search_in(system, ws)) == "far"
+    make(ws)
+    (name,) = (path.name for path in ws.iterdir() if path.name != "closed")
+    file = ws / ".env" if name == ".env" else ws / ".qwen" / ".env"
+    with as_anybody():
+        unreadable = search_in(system, ws).unreadable
+        assert unreadable is not None
+        assert (unreadable.file, unreadable.text) == (str(file), os.strerror(errno.EACCES))
+        owners.give(ws / name, STRANGER)
+        chain = search_in(system, ws)
+    assert model_of(chain) == "far"
+    assert [(p.file, str(STRANGER) in p.text) for p in chain.problems] == [(str(file), True)]
 
 
 def test_the_largest_file_that_is_read(ws: Path) -> None:

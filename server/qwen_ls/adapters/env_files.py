@@ -7,7 +7,7 @@ import contextlib
 import os
 import stat
 import time
-from errno import ENOENT
+from errno import ELOOP, ENOENT, ENOTDIR
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -38,6 +38,7 @@ Chains = tuple[EnvChain, EnvChain]  # from the folder upward, and the home files
 Excluded = tuple[str, ...]  # names of variables
 Wanted = tuple[str | None, Excluded]  # the folder, and what is excluded in it
 MOST_KNOWN = 64  # folders whose last search is kept
+NOT_THERE = frozenset({ENOENT, ENOTDIR, ELOOP})  # also a broken link, and a `.qwen` that is no folder
 SETTLED_AFTER = 100_000_000  # ns; above the ticks in which a system counts the times of files
 SETTLED_AFTER_COARSE = 2_100_000_000  # where it seems to count whole seconds, as FAT does by twos
 
@@ -79,7 +80,7 @@ class Looks:
     """
 
     said: dict[tuple[Call, str], Said] = attrs.field(factory=dict)
-    files: dict[str, Look] = attrs.field(factory=dict)  # what has been read
+    files: dict[str, Look] = attrs.field(factory=dict)  # what has been read, or cannot be reached
     is_passing: bool = False  # whether the next search may find something else and `still_hold` not tell
 
     def lstat(self, path: str, of: Callable[[os.stat_result], Signature] = of_file) -> os.stat_result:
@@ -108,8 +109,8 @@ class Looks:
         for said in self.said.values():
             try:
                 status = said.call(said.path)
-            except OSError:  # noqa: PERF203 - that is the question
-                if said.signature is not None:
+            except OSError as error:  # noqa: PERF203 - that is the question
+                if error.errno != said.error:
                     return False
             else:
                 if said.of(status) != said.signature:
@@ -197,10 +198,13 @@ class EnvFileSystem:
             with contextlib.suppress(OSError):
                 looks.lstat(str(candidate.path))
         home_paths = {os.path.realpath(c.path) for c in homes}
+        real_home = self.home and Path(os.path.realpath(self.home))
+        names = {c.path for c in (*homes, *home_candidates(real_home, self.qwen_home))}
         owners = self._owners(folder, looks)
 
         def look(candidate: Candidate) -> Look:
-            return self._look(candidate, owners, home_paths, looks)
+            checked = None if candidate.path in names else owners
+            return self._look(candidate, checked, home_paths, looks)
 
         home = find(homes, look, excluded)
         if root is None:
@@ -222,18 +226,25 @@ class EnvFileSystem:
         self, candidate: Candidate, owners: frozenset[int] | None, home_paths: set[str], looks: Looks
     ) -> Look:
         path = str(candidate.path)
+        uids: list[int] = []
+        target: os.stat_result | None = None
         try:
-            link = looks.lstat(path)  # the common case, "not there", costs this one call
-            target = looks.stat(path) if stat.S_ISLNK(link.st_mode) else link
-        except OSError:  # not there; a broken link; a `.qwen` that is no folder, or that we may not enter
+            target = looks.lstat(path)  # the common case, "not there", costs this one call
+            uids.append(target.st_uid)
+            if stat.S_ISLNK(target.st_mode):
+                target = looks.stat(path)
+                uids.append(target.st_uid)
+        except OSError as error:
             self._seen.pop(path, None)
-            return ABSENT
-        if not candidate.home and owners is not None:
-            stranger = foreign_owner(candidate, (link.st_uid, target.st_uid), owners, looks)
+            if error.errno in NOT_THERE:
+                return ABSENT
+            looks.files[path] = Look(Presence.UNREADABLE, reason=error.strerror or "it cannot be read")
+        if owners is not None:
+            stranger = foreign_owner(candidate, uids, owners, looks)
             if stranger is not None:
                 reason = f"not used: it belongs to another user (uid {stranger})"
                 return Look(Presence.FOREIGN, reason=reason)
-        if path not in looks.files:
+        if path not in looks.files and target is not None:
             looks.files[path] = self._content(path, target, looks)
         return attrs.evolve(looks.files[path], is_home=os.path.realpath(path) in home_paths)
 
@@ -266,11 +277,9 @@ def foreign_owner(
     """The uid of a stranger who owns the file, its link or its `.qwen` folder."""
     folder = Path(candidate.path.parent)
     if folder.name == ".qwen":
-        try:
-            links, real = looks.lstat(str(folder), of_folder), looks.stat(str(folder), of_folder)
-            uids = (*uids, links.st_uid, real.st_uid)
-        except OSError:
-            return None
+        with contextlib.suppress(OSError):
+            uids = [*uids, looks.lstat(str(folder), of_folder).st_uid]
+            uids = [*uids, looks.stat(str(folder), of_folder).st_uid]
     return next((uid for uid in uids if uid not in owners), None)
 
 

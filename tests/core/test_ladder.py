@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import traceback
+from functools import partial
 from pathlib import PurePosixPath
 
+import attrs
 import pytest
 
 from qwen_ls.core.credentials import (
@@ -330,6 +332,21 @@ def test_home_files_are_the_users() -> None:
     found = credential(facts(process=WITH_KEY, home="OPENAI_BASE_URL=https://corp.example/v1\n"))
     assert found.base_url == "https://corp.example/v1"
     assert authorize(found.claim, found.base_url + "/models", Policy(trust=WorkspaceTrust.UNTRUSTED))
+
+
+def test_a_home_file_in_force_that_is_not_the_first_one() -> None:
+    """Met on the way up, or by a link of the folder's: the user's, with a key of either."""
+    for process, text in (({}, PAIR), (WITH_KEY, f"OPENAI_BASE_URL={EVIL}\n")):
+        given = facts(process=process, home="OPENAI_BASE_URL=https://corp.example/v1\n")
+        chain = find(project_candidates(FOLDER), partial(reached, text))
+        found = credential(attrs.evolve(given, environment=Environment(process, chain)))
+        assert (found.base_url, found.claim.own_url) == (EVIL, EVIL)
+        assert authorize(found.claim, found.base_url + "/models", Policy(trust=WorkspaceTrust.UNTRUSTED))
+
+
+def reached(text: str, _: Candidate) -> Look:
+    """A home file."""
+    return Look(Presence.FILE, parse_env(text), is_home=True)
 
 
 PAIR = f"OPENAI_API_KEY={FILE_KEY}\nOPENAI_BASE_URL={EVIL}\n"

@@ -204,7 +204,9 @@ def openai_credential(
 ) -> Credential:
     """A key with the URL it goes to, and the URL that its own tier names."""
     provider = provider_of_url(url.text) if url is not None else provider_of_key(key.text)
-    env = facts.user_environment if key.tier.is_user else facts.environment
+    env = facts.environment
+    if key.tier.is_user and not env.chain.tier.is_user:
+        env = facts.user_environment  # as if there were no project file
     named = env.get("OPENAI_BASE_URL") if key.tier.is_user else env.from_file("OPENAI_BASE_URL")
     base = url or default_url(provider)
     own = named.text if named is not None else provider_of_key(key.text).base_url

@@ -171,6 +171,36 @@ async def test_cancel_of_a_message_just_sent(talk: Talk) -> None:
     assert (await talk.send(unique("again"), conversationId=conversation_id))["stopReason"] == "end_turn"
 
 
+@pytest.mark.parametrize("form", ["twin", "wait", "command"])
+async def test_cancelled_progress_of_a_message_just_sent(talk: Talk, form: str) -> None:
+    """Nor is the cancel of a progress lost that has not begun, wherever its token stands."""
+    await talk.provider.fault("chat", delay=60)
+    text, token, progress = unique("hello"), unique("stream"), unique("progress")
+    params = talk.params(text, partialResultToken=token)
+    with in_one_piece(talk.client):
+        if form == "twin":
+            _, reply = talk.client.begin(TWIN, {**params, "workDoneToken": progress})
+        else:
+            call = {"command": COMMAND, "arguments": [{**params, "wait": form == "wait"}]}
+            _, reply = talk.client.begin(EXECUTE, {**call, "workDoneToken": progress})
+        talk.client.notify("window/workDoneProgress/cancel", {"token": progress})
+    result = result_of(await asyncio.wait_for(reply, 5))
+    assert form == "command" or result["stopReason"] == "cancelled"
+    assert (await talk.ended(token)).end["stopReason"] == "cancelled"
+    assert await talk.times_asked(text) == 0
+
+
+async def test_cancel_of_a_progress_that_never_began(talk: Talk) -> None:
+    """A cancel of what failed before it began is forgotten with it: the token can be used again."""
+    progress = unique("progress")
+    with in_one_piece(talk.client):
+        params = talk.params("hello", conversationId="c-unknown", workDoneToken=progress)
+        _, reply = talk.client.begin(TWIN, params)
+        talk.client.notify("window/workDoneProgress/cancel", {"token": progress})
+    assert (await asyncio.wait_for(reply, 5))["error"]["data"]["kind"] == "not-supported"
+    assert (await talk.send(unique("again"), workDoneToken=progress))["stopReason"] == "end_turn"
+
+
 async def test_stop_while_a_retry_waits(talk: Talk) -> None:
     """A pause before a retry ends at once, and nothing is asked again."""
     await talk.provider.fault("chat", status=429, headers={"Retry-After": "60"}, times=1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lsp.talk import in_one_piece
 from scene import QWEN, chat
 from wire import METHOD_NOT_FOUND, NEVER, RpcError
 
@@ -253,6 +254,16 @@ async def test_three_ways_to_cancel_a_sign_in(scene: Scene) -> None:
     assert len(scene.requests("device")) == 3  # each began anew: the one before had really ended
     assert nothing_is_written(scene)
     assert await client.command("qwen.auth.cancel") == {"cancelled": False}
+
+
+async def test_a_cancel_that_comes_with_the_sign_in(scene: Scene) -> None:
+    """It ends the sign-in as it begins, also where the server has first to load what signs in."""
+    client = await scene.start()
+    with in_one_piece(client):
+        _, reply = client.begin(TWIN, {"method": QWEN, "workDoneToken": "work"})
+        client.notify("window/workDoneProgress/cancel", {"token": "work"})
+    assert (await asyncio.wait_for(reply, 10))["error"]["data"]["kind"] == "login-cancelled"
+    assert nothing_is_written(scene)
 
 
 def codes(client: Client) -> int:

@@ -124,6 +124,11 @@ class Conversation:
         if self.progress is not None:
             self.progress.report(text)
 
+    def begin(self, token: str | int | None, *, tell: bool) -> asyncio.Task[Turn]:
+        """Run it in a task of its own; from now on a cancel of the token ends it."""
+        self.session.editor.ends(token, self.turn.stop)
+        return self.session.task(self.run(token, tell=tell))
+
     async def run(self, token: str | int | None, *, tell: bool) -> Turn:
         """Run the turn to its end and tell it. Raises the problem it ended with.
 
@@ -156,6 +161,7 @@ class Conversation:
             if self.progress is not None:
                 extra = to_wire(payloads.chat_end(self.turn, 0, problem))
                 editor.close(self.progress, problem.message if problem else self._outcome(), extra)
+            editor.forget(token)
             if problem is not None and tell and not isinstance(self.outlet, Deltas):
                 editor.say(problem.message, types.MessageType.Error)
             self.session.changed()
@@ -248,7 +254,7 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     deltas = None if token is None else Deltas(session.editor.protocol, token, turn.id)
     waits = twin or params.wait
     conversation = Conversation(session, world, turn, deltas)
-    task = session.task(conversation.run(params.work_done_token, tell=not waits))
+    task = conversation.begin(params.work_done_token, tell=not waits)
     if not waits:
         return payloads.chat_result(turn, with_text=False)
     try:

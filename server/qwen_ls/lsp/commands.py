@@ -40,13 +40,14 @@ def runner(server: Server, entry: contract.Command) -> Callable[..., Awaitable[A
         session = server.session
         if entry.name in CANCELS and not session.is_begun:
             return to_wire(contract.CancelResult(cancelled=False))
-        await session.loaded()
-        from qwen_ls.lsp.verbs import ACTIONS  # noqa: PLC0415 - loaded by now, off the loop
+        with session.editor.expecting(params.work_done_token if takes_token else None):
+            await session.loaded()
+            from qwen_ls.lsp.verbs import ACTIONS  # noqa: PLC0415 - loaded by now, off the loop
 
-        try:
-            return to_wire(await ACTIONS[entry.name](session, params, twin))
-        except JsonRpcInvalidParams as error:
-            raise below(path, error) from None
+            try:
+                return to_wire(await ACTIONS[entry.name](session, params, twin))
+            except JsonRpcInvalidParams as error:
+                raise below(path, error) from None
 
     return run
 

@@ -139,7 +139,7 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
         raise
     waits = twin or params.wait
     conversation = Conversation(session, world, turn, writing)
-    task = session.task(conversation.run(params.work_done_token, tell=not waits))
+    task = conversation.begin(params.work_done_token, tell=not waits)
     if waits:
         try:
             await asyncio.shield(task)

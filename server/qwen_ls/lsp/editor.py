@@ -17,7 +17,7 @@ from qwen_ls.lsp.rpc import ASK_TIMEOUT, NoAnswer
 from qwen_ls.wire import to_wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from qwen_ls.core.oauth.device import DeviceAuthorization
     from qwen_ls.core.origin import ConsentKey, ConsentNeeded, Decision
@@ -62,6 +62,17 @@ class Progress:
     def _send(self, value: Any) -> None:
         if self.token is not None and not self._over:
             self._protocol.notify(types.PROGRESS, types.ProgressParams(token=self.token, value=value))
+
+
+@attrs.define(eq=False)
+class Early:
+    """Stands for what a cancel will end, until there is something: one that comes is kept for that."""
+
+    came: bool = False
+
+    def __call__(self) -> None:
+        """The cancel has come."""
+        self.came = True
 
 
 @attrs.define(eq=False)
@@ -226,17 +237,41 @@ class Editor:
                 await self.protocol.ask(types.WINDOW_WORK_DONE_PROGRESS_CREATE, params)
             except NoAnswer:
                 token = None
-        if token is not None:
-            self.cancels[token] = on_cancel
+        self.ends(token, on_cancel)
         return Progress(self.protocol, token)
+
+    @contextlib.contextmanager
+    def expecting(self, token: str | int | None) -> Iterator[None]:
+        """While a command runs that was given a token, keep a cancel of it for what is yet to begin."""
+        early = Early()
+        if token is not None:
+            self.cancels.setdefault(token, early)
+        try:
+            yield
+        finally:
+            if token is not None and self.cancels.get(token) is early:
+                del self.cancels[token]
+
+    def ends(self, token: str | int | None, on_cancel: Callable[[], object]) -> None:
+        """From now on a cancel of a token ends this, and one that has come before ends it at once."""
+        if token is None:
+            return
+        before = self.cancels.get(token)
+        self.cancels[token] = on_cancel
+        if isinstance(before, Early) and before.came:
+            on_cancel()
+
+    def forget(self, token: str | int | None) -> None:
+        """There is nothing any more that a cancel of a token could end."""
+        if token is not None:
+            self.cancels.pop(token, None)
 
     def close(
         self, progress: Progress, message: str | None = None, extra: dict[str, Any] | None = None
     ) -> None:
         """End a progress and forget its token."""
         progress.end(message, extra)
-        if progress.token is not None:
-            self.cancels.pop(progress.token, None)
+        self.forget(progress.token)
 
     def cancel(self, token: str | int) -> None:
         """The user has cancelled a progress."""

@@ -170,7 +170,8 @@ def add_features(server: Server) -> None:
         await server.aclose()
 
     @server.feature(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
-    def cancel_progress(params: types.WorkDoneProgressCancelParams) -> None:
+    async def cancel_progress(params: types.WorkDoneProgressCancelParams) -> None:
+        # As a task: a request that was read before it has begun by then.
         server.session.editor.cancel(params.token)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)

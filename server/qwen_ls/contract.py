@@ -372,6 +372,9 @@ class ErrorData:
     """Refines kind `network`."""
     actions: list[ErrorAction] = attrs.field(factory=list)
     """Next steps as server commands."""
+    turn: ChatResult | None = None
+    """The answer as far as it came, where a message that was waited for failed in the middle of one; its text
+    as in a result. None for a document, which has it."""
 
 
 @attrs.frozen

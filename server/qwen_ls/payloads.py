@@ -200,12 +200,12 @@ def usage(turn: Turn) -> contract.Usage | None:
 
 
 def chat_result(turn: Turn, *, with_text: bool) -> contract.ChatResult:
-    """A turn as it stands; `with_text` unless the text was streamed already."""
+    """A turn as it stands; `with_text` where it is over and the text was not streamed."""
     return contract.ChatResult(
         turn.conversation_id,
         turn.id,
         turn.stop_reason.value if turn.stop_reason else None,
-        "".join(turn.text) if with_text and turn.stop_reason else None,
+        "".join(turn.text) if with_text else None,
         "".join(turn.reasoning) if with_text and turn.reasoning else None,
         usage(turn),
         turn.model,

@@ -488,8 +488,32 @@ async def test_no_retry_after_the_first_token(talk: Talk, fault: dict[str, Any],
     streamed = talk.streamed(token)
     assert failed.value.kind == streamed.end["error"]["kind"] == kind
     assert streamed.text == numbers(3)
+    turn = failed.value.data["turn"]
+    assert (turn["conversationId"], "text" in turn) == (conversation_id, False)  # it was streamed
     assert await talk.times_asked(text) == 1
     assert await talk.history(conversation_id) == [("user", text), ("assistant", numbers(3))]
+
+
+@pytest.mark.parametrize("twin", [True, False], ids=["request", "command"])
+async def test_what_came_before_a_failure(talk: Talk, twin: bool) -> None:  # noqa: FBT001 - a parameter
+    """Where nothing streams, the error has the text that came, and the conversation that goes on."""
+    await talk.provider.configure(tokens=9, reasoning="well")
+    await talk.provider.fault("chat", times=1, cut=3)
+    text = unique("count")
+    with pytest.raises(RpcError) as failed:
+        await (talk.send(text) if twin else talk.start(text, wait=True))
+    turn = failed.value.data["turn"]
+    assert (turn["text"], turn["reasoning"], "stopReason" in turn) == (numbers(3), "well", False)
+    await talk.provider.configure(reasoning=None)
+    assert await talk.history(turn["conversationId"]) == [("user", text), ("assistant", numbers(3))]
+
+
+async def test_failure_before_anything_came(talk: Talk) -> None:
+    """Then there is no turn to tell of."""
+    await talk.provider.fault("chat", status=400)
+    with pytest.raises(RpcError) as failed:
+        await talk.send(unique("hello"))
+    assert "turn" not in failed.value.data
 
 
 # --- how failures and progress are told ---------------------------------------------------------------------

@@ -315,6 +315,8 @@ export interface ErrorData {
   cause?: string;
   /** Next steps as server commands. */
   actions?: ErrorAction[];
+  /** The answer as far as it came, where a message that was waited for failed in the middle of one; its text as in a result. `null` for a document, which has it. */
+  turn?: ChatResult;
 }
 
 /** Something about a `.env` candidate that its owner should know. */

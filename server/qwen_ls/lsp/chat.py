@@ -16,7 +16,7 @@ from qwen_ls.core.context import Diagnostic, Given, Selection, Severity
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.slash import CLEAR, last_command, without_commands
 from qwen_ls.lsp.folders import path_of
-from qwen_ls.lsp.rpc import mistake
+from qwen_ls.lsp.rpc import AnswerFailed, mistake
 from qwen_ls.lsp.slash import run as run_slash
 from qwen_ls.wire import to_wire
 
@@ -263,4 +263,8 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
         turn.stop()
         await asyncio.wait({task}, timeout=1.0)  # the last delta comes before the reply
         raise
+    except Problem as problem:
+        if not turn.text:
+            raise
+        raise AnswerFailed(problem, payloads.chat_result(turn, with_text=deltas is None)) from None
     return payloads.chat_result(turn, with_text=deltas is None)

@@ -61,6 +61,15 @@ class NoAnswer(Exception):  # noqa: N818 - a fact about the client
         self.is_refusal = is_refusal
 
 
+class AnswerFailed(Exception):  # noqa: N818 - a problem, and what it left
+    """An answer that somebody waits for failed when part of it had come."""
+
+    def __init__(self, problem: Problem, turn: contract.ChatResult) -> None:
+        super().__init__(problem.kind.value)
+        self.problem = problem
+        self.turn = turn
+
+
 def make_converter() -> Converter:
     """Lsprotocol's converter, with raw params for methods it does not know.
 
@@ -103,6 +112,9 @@ def to_reply_error(error: BaseException) -> types.ResponseError:
         return types.ResponseError(REQUEST_CANCELLED, "Cancelled", data)
     if isinstance(error, Problem):
         return types.ResponseError(REQUEST_FAILED, error.message, to_wire(error_data(error)))
+    if isinstance(error, AnswerFailed):
+        data = to_wire(attrs.evolve(error_data(error.problem), turn=error.turn))
+        return types.ResponseError(REQUEST_FAILED, error.problem.message, data)
     if isinstance(error, JsonRpcException) and error.code in PASSED_ON:
         known = isinstance(error.data, dict) and "kind" in error.data
         return types.ResponseError(error.code, error.message, error.data if known else None)

@@ -57,8 +57,5 @@ def whole(turn: Turn) -> dict[str, Any]:
     from qwen_ls import payloads  # noqa: PLC0415 - for --json alone
     from qwen_ls.wire import to_wire  # noqa: PLC0415 - as well
 
-    wire: dict[str, Any] = to_wire(payloads.chat_result(turn, with_text=False))
-    for name, pieces in (("text", turn.text), ("reasoning", turn.reasoning)):
-        if pieces or name == "text":
-            wire[name] = "".join(pieces)
+    wire: dict[str, Any] = to_wire(payloads.chat_result(turn, with_text=True))
     return wire

@@ -229,6 +229,7 @@
 ---@field message? string The whole line, where this object stands alone.
 ---@field cause? string Refines kind `network`.
 ---@field actions? qwen.ErrorAction[] Next steps as server commands.
+---@field turn? qwen.ChatResult The answer as far as it came, where a message that was waited for failed in the middle of one; its text as in a result. `null` for a document, which has it.
 
 --- Something about a `.env` candidate that its owner should know.
 ---@class (exact) qwen.FileProblem

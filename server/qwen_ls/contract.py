@@ -955,7 +955,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("qwen.trust.deny", TrustParams, TrustResult, "Never let the key go there"),
     Command("qwen.trust.forget", TrustParams, TrustResult, "Forget answers, so that they are asked again"),
     Command("qwen.trust.list", FolderParams, TrustResult, "The answers in force"),
-    Command("qwen.models.list", FolderParams, ModelsResult, "The provider's models"),
+    Command("qwen.models.list", FolderParams, ModelsResult, "The provider's models", "qwen/models/list"),
     Command("qwen.models.select", ModelSelectParams, ModelSelectResult, "Choose the model to ask for"),
     Command(
         "qwen.chat.send", ChatSendParams, ChatResult, "Send a message, stream the answer", "qwen/chat/send"

@@ -369,9 +369,9 @@ async def test_a_model_that_there_is_not(stage: Stage) -> None:
 async def test_a_list_of_models_that_is_none(
     stage: Stage, fault: dict[str, Any], kind: str, cause: str | None
 ) -> None:
-    """`qwen.models.list` says which of these it was."""
+    """`qwen/models/list` says which of these it was."""
     stage.provider.fault("models", **fault)
-    error = await failure_of(stage.client.command("qwen.models.list"))
+    error = await failure_of(stage.client.request("qwen/models/list", {}))
     assert (error.kind, error.data.get("cause")) == (kind, cause)
 
 

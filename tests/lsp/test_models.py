@@ -231,6 +231,20 @@ async def test_a_slow_provider_does_not_hold_the_command(scene: Scene) -> None:
     assert "is in trouble" in shown["message"]
 
 
+async def test_a_slow_provider_does_not_hold_the_list(scene: Scene) -> None:
+    """The command says in time that there is no list yet; the request waits for it."""
+    client = await keyed(scene, scene.folder())
+    scene.provider.fault("models", delay=60, times=1)  # longer than a test waits for an answer
+    with pytest.raises(RpcError) as failed:
+        await client.command(LIST)
+    assert (failed.value.kind, failed.value.data["cause"]) == ("network", "timeout")
+    assert failed.value.data["retryable"] is True
+    assert "qwen/models/list" in failed.value.data["remedy"]
+    scene.provider.fault("models", delay=1.8, times=1)
+    listed = (await client.request("qwen/models/list", {}))["models"]
+    assert [m["id"] for m in listed if m["active"]] == ["beta"]
+
+
 # --- names from outside -----------------------------------------------------------------------------------
 
 

@@ -101,7 +101,7 @@ async function chooseModel({ server }: Core, given: ModelSelectParams): Promise<
 /** The provider's models; why there are none where it lists none: a model can be typed all the same. */
 async function listed(server: Server, uri: string | undefined, token: vscode.CancellationToken): Promise<Choices> {
   try {
-    const { models, provider } = await server.command("qwen.models.list", { uri }, token);
+    const { models, provider } = await server.request("qwen/models/list", { uri }, token);
     return { models, placeHolder: `Models of ${provider}` };
   } catch (error) {
     const failure = failureOf(error);

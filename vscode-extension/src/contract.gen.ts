@@ -825,6 +825,7 @@ export interface Commands {
 /** Request twins: answered at the end. */
 export interface Requests {
   "qwen/auth/login": { params: LoginParams; result: LoginResult };
+  "qwen/models/list": { params: FolderParams; result: ModelsResult };
   "qwen/chat/send": { params: ChatSendParams; result: ChatResult };
 }
 

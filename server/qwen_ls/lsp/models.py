@@ -8,7 +8,7 @@ from lsprotocol import types
 
 from qwen_ls import contract, payloads
 from qwen_ls.actions import models as models_action
-from qwen_ls.core.errors import Problem, one_line
+from qwen_ls.core.errors import Cause, Kind, Problem, one_line
 from qwen_ls.lsp.editor import ANSWER_WITHIN, CANCEL, within
 
 if TYPE_CHECKING:
@@ -24,10 +24,19 @@ DEFAULT = "Default"
 WAYS = "`/model NAME` in a chat document, `model: NAME` in its front matter, or OPENAI_MODEL"
 
 
-async def models_list(session: Session, params: contract.FolderParams, _: bool) -> contract.ModelsResult:  # noqa: FBT001 - one shape for all
-    """The provider's models."""
+async def models_list(session: Session, params: contract.FolderParams, twin: bool) -> contract.ModelsResult:  # noqa: FBT001 - one shape for all
+    """The provider's models; the command does not wait for long. Raises Problem."""
     world, place = await session.world(), await session.place(params.uri)
-    return payloads.models(await models_action.models(world.ports, world.accounts, place, session.editor))
+    asking = session.task(models_action.models(world.ports, world.accounts, place, session.editor))
+    if not twin and not await within(asking, ANSWER_WITHIN):  # it goes on: a question may be open
+        raise Problem(
+            Kind.NETWORK,
+            "There is no list of models yet",
+            remedy="Answer the question if there is one, and ask again; the request qwen/models/list waits",
+            cause=Cause.TIMEOUT,
+            retryable=True,
+        )
+    return payloads.models(await asking)
 
 
 async def models_select(

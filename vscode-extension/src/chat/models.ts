@@ -48,7 +48,7 @@ export class Models implements vscode.LanguageModelChatProvider, vscode.Disposab
       if (status.signedIn !== true && (options.silent || !(await this.#signIn.signIn({ uri })))) {
         return [];
       }
-      const { provider, models } = await server.command("qwen.models.list", { uri }, token);
+      const { provider, models } = await server.request("qwen/models/list", { uri }, token);
       const active = models.find((model) => model.active)?.id ?? status.model;
       const ids = [...new Set([...(active === undefined ? [] : [active]), ...models.map((model) => model.id)])];
       return ids.map((id) => informationOf(id, provider));

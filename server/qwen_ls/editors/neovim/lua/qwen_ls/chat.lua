@@ -260,7 +260,8 @@ end
 ---@param call qwen_ls.Call
 function M.model(call)
   if call.text ~= '' then return select_model(call.bufnr, call.text) end
-  client.command(call.bufnr, 'qwen.models.list', {}, function(result)
+  local params = vim.tbl_extend('force', vim.empty_dict(), { uri = client.uri(call.bufnr) })
+  client.request(call.bufnr, 'qwen/models/list', params, function(result)
     local models = result.models ---@type qwen.Model[]
     M.models = vim.tbl_map(function(model) return model.id end, models)
     vim.ui.select(models, {

@@ -14,6 +14,7 @@ from qwen_ls.core.chatdoc import (
     AnswerWriter,
     Fences,
     answer_position,
+    find_message,
     last_block,
     parse_document,
     write_content,
@@ -241,6 +242,16 @@ def test_raw_html_ends() -> None:
 def test_what_the_user_writes_is_left_alone() -> None:
     """An image of the user's own stays one."""
     assert write_content(Message(Role.USER, "![x](u)")) == "![x](u)"
+
+
+def test_a_message_is_found_by_what_it_says() -> None:
+    """The last one of the user's, wherever it stands by now; blanks at its end do not count."""
+    lines = ["---", "a: b", "---", "first", "### user", "hi ", "### assistant", "hi", "### user", ""]
+    (unheaded, user, answer, _) = parse_document("\n".join(lines)).blocks
+    assert find_message(lines, "hi") == user
+    assert find_message(lines, "first ") == unheaded
+    assert answer.content == "hi"
+    assert find_message(lines, "h") is None
 
 
 def test_the_place_of_an_answer_is_after_the_last_visible_character() -> None:

@@ -12,10 +12,12 @@ import pytest
 import pytest_asyncio
 
 from lsp.buffers import Buffer, Editor, Manners
-from lsp.talk import KEY, said, set_out, unique
+from lsp.fault_rows import event, stream
+from lsp.talk import COMMAND, KEY, said, set_out, unique
 from provider import running_provider
 from qwen_ls.core.chat import Role
 from qwen_ls.core.chatdoc import parse_document
+from raw_http import raw_server
 from wire import CAPABILITIES, RpcError, environment, server, uri
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from lsp.talk import Talk
     from qwen_ls.core.chatdoc import ChatDocument
+    from raw_http import Got
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 VERSIONED = {
@@ -382,6 +385,55 @@ async def test_typing_at_the_first_piece_stops_the_answer(talk: Talk) -> None:
     assert entry["completed_at"] is None
     assert buffer.text.endswith("word mine\n")
     assert buffer.text.count("### assistant") == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_written"),
+    [
+        ("", "And one more thing\n", False),
+        ("", "\n### user\n\nA second one\n", False),
+        ("", "\n \n", True),
+        ("### system\n\nBe brief.\n\n", "", True),
+    ],
+    ids=["typed on", "a second message", "blanks", "above"],
+)
+async def test_an_answer_is_not_written_below_another_message_than_its_own(
+    tmp_path: Path, before: str, after: str, *, is_written: bool
+) -> None:
+    """What is changed while the first piece is awaited ends the answer, unless it is above, or blank."""
+    asked, first, last = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def answer(_: Got) -> AsyncIterator[bytes]:
+        asked.set()
+        await first.wait()
+        yield stream(event("Word."))
+        await last.wait()
+        yield event(finish="stop")
+
+    async with raw_server(answer) as raw, server(environment(tmp_path / "home")) as client:
+        (work := tmp_path / "work").mkdir()
+        (work / ".env").write_text(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={raw.url}/v1\nOPENAI_MODEL=m\n")
+        await client.initialize(work, capabilities=VERSIONED)
+        here = Editor(client)
+        buffer = here.write(work / "own.qwen.md", ask("Delete nothing."))
+        sent = asyncio.ensure_future(client.command(COMMAND, document=buffer.uri, wait=True))
+        await asked.wait()
+        here.edit(buffer, 0, 0, before)
+        here.type(buffer, after)
+        await here.actions(buffer)  # by now, the server has heard of it
+        first.set()
+        if is_written:
+            last.set()
+        reason = (await sent)["stopReason"]
+    question = before + ask("Delete nothing.")
+    if is_written:
+        assert reason == "end_turn"
+        assert buffer.text == f"{question}\n### assistant\n\nWord.\n\n### user\n\n{after}"
+    else:
+        assert reason == "cancelled"
+        assert buffer.text == question + after
+        told = [m["params"]["message"] for m in client.notifications if m["method"] == "window/showMessage"]
+        assert told == ["The answer is not written into own.qwen.md: its message has been changed"]
 
 
 async def test_closing_the_document_stops_the_answer(talk: Talk) -> None:

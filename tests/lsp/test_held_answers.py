@@ -18,6 +18,7 @@ from qwen_ls.core.chatdoc import parse_document
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp import documents
 from qwen_ls.lsp import writing as writing_module
+from qwen_ls.lsp.chat_language import steps
 from qwen_ls.lsp.rpc import NoAnswer
 from qwen_ls.lsp.session import Session
 from qwen_ls.lsp.writing import Stage
@@ -86,7 +87,7 @@ class Alone:
         def stop() -> None:
             self.stopped += 1
 
-        return self.session.documents.begin(text, stop)
+        return self.session.documents.begin(text, "Is it?", stop)
 
     async def answer(self, text: Text) -> Writing:
         """A whole answer, as far as it is written."""
@@ -217,6 +218,31 @@ async def test_insert_answer_tries_once_and_says_so(here: Alone) -> None:
     assert (await here.answer(text)).stage is Stage.OVER
     assert "The answer that waited for my chat.qwen.md is dropped" in here.said
     assert text.text == WHOLE
+
+
+async def test_what_waits_goes_right_after_its_own_message(here: Alone) -> None:
+    """Also where its user has written the next one meanwhile, which keeps the one heading that it has."""
+    text = here.open()
+    await here.held(text)
+    more = "\n### user\n\nAnd then?\n"
+    here.change(URI, types.TextDocumentContentChangeWholeDocument(ask("Is it?") + more))
+    here.says = here.takes = True
+    assert await here.session.documents.insert(URI)
+    assert text.text == WHOLE.removesuffix("\n### user\n\n") + more
+
+
+async def test_what_waits_is_refused_where_its_message_has_been_changed(here: Alone) -> None:
+    """Nothing is asked of the client; the message can be sent as it is now, and the answer is dropped."""
+    text = here.open()
+    await here.held(text)
+    here.change(URI, types.TextDocumentContentChangeWholeDocument(ask("Is it not?")))
+    before = len(here.asked)
+    with pytest.raises(Problem, match="its message has been changed"):
+        await here.session.documents.insert(URI)
+    assert len(here.asked) == before
+    assert [step.title for step in steps(here.session, text)] == ["Qwen: Insert answer", "Qwen: Send"]
+    here.begin(text)
+    assert "The answer that waited for my chat.qwen.md is dropped" in here.said
 
 
 async def test_a_held_answer_that_is_told_late_is_inserted_once(here: Alone) -> None:

@@ -109,6 +109,14 @@ def last_block(lines: Sequence[str]) -> Block | None:
     return parse_document("\n".join(lines)).last
 
 
+def find_message(lines: Sequence[str], content: str) -> Block | None:
+    """The last message of the user's that says this, without reading what comes before it."""
+    block = last_block(lines)
+    while block is not None and (block.role is not Role.USER or block.content.rstrip() != content.rstrip()):
+        block = last_block(lines[: block.heading]) if block.heading else None
+    return block
+
+
 def read_front(lines: Sequence[str]) -> tuple[dict[str, str], int]:
     """The fields of the front matter, and the line after it; none where it is not closed."""
     if lines[0].rstrip() != FRONT:

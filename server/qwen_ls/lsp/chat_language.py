@@ -71,14 +71,17 @@ async def code_actions(session: Session, text: Text, _: types.CodeActionParams) 
 def steps(session: Session, text: Text) -> list[types.Command]:
     """The next step of the conversation: send, stop, or put in what was held back."""
     writing = session.documents.writing(text.uri)
+    held: list[types.Command] = []
     if writing is not None and writing.is_ready:
-        return [command(INSERT, "qwen.chat.insert", document=text.uri)]
-    if writing is not None and writing.stage is not Stage.OVER:
+        held = [command(INSERT, "qwen.chat.insert", document=text.uri)]
+        if not writing.has_failed:
+            return held
+    elif writing is not None and writing.stage is not Stage.OVER:
         return [command(STOP, "qwen.chat.cancel", document=text.uri)]
     last = last_block(text.lines)
     if last is None or last.role is not Role.USER or not last.content:
-        return []
-    return [command(SEND, "qwen.chat.send", document=text.uri)]
+        return held
+    return [*held, command(SEND, "qwen.chat.send", document=text.uri)]
 
 
 async def ways_in(session: Session, uri: str) -> list[types.CodeAction]:

@@ -46,8 +46,8 @@ class Documents:
             writing.reopened(text)
         return writing
 
-    def begin(self, text: Text, stop: Callable[[], object]) -> Writing:
-        """Make the way for an answer. Raises Problem where another one is on it.
+    def begin(self, text: Text, asked: str, stop: Callable[[], object]) -> Writing:
+        """Make the way for the answer to a message. Raises Problem where another one is on it.
 
         One that waits goes where the client has not taken it: the document is not refused for ever.
         """
@@ -60,7 +60,7 @@ class Documents:
                 what, remedy = "An answer waits for this document", "Run the action Insert answer first"
             raise Problem(Kind.NOT_SUPPORTED, what, where=text.path or text.uri, remedy=remedy)
         stage = Stage.WRITING if self.session.editor.takes_edits else Stage.HELD
-        writing = self.writings[text.uri] = Writing(self.session, text, stop, stage)
+        writing = self.writings[text.uri] = Writing(self.session, text, asked, stop, stage)
         self.session.spawn(writing.run())
         self.changed(writing)
         return writing
@@ -125,7 +125,7 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     world, place = await session.world(), await session.place(params.document)
     text = session.documents.open(params.document)  # only now: it may have been closed meanwhile
     document = parse_document(text.text)
-    message_of(document, text)
+    asked = message_of(document, text)
     turn = world.chats.begin(place, None, document.messages, None, keep=False)
     turn.asked_model = params.model or document.front.get("model") or None
     chosen = given_by(params.context)
@@ -133,7 +133,7 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     turn.unmentioned = chosen if is_cleared(document.messages) else None
     turn.is_given_for_good, turn.thread = True, text.uri
     try:
-        writing = session.documents.begin(text, turn.stop)
+        writing = session.documents.begin(text, asked, turn.stop)
     except Problem:
         world.chats.turns.pop(turn.id, None)
         raise

@@ -6,7 +6,8 @@ time. What counts is the `didChange` that follows, not what the client says of t
 again; a client that goes on dropping them, says nothing of them, or takes none at all, gets the rest by
 one more action of its user's. An edit that comes very late all the same is not put in again. What waits
 for its user waits for the session, also while the document is closed. Whatever the user changes before
-the answer's last line moves the place; a change there, or below it, ends the answer.
+the answer's last line moves the place; a change there, or below it, ends the answer. So does a change of
+the message that is answered, or below it, before anything of the answer stands there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import attrs
 from lsprotocol import types
 
 from qwen_ls.core.chat import Role, StopReason
-from qwen_ls.core.chatdoc import AnswerWriter, answer_position, last_block, write_mark
+from qwen_ls.core.chatdoc import AnswerWriter, answer_position, find_message, last_block, write_mark
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp.rpc import ASK_TIMEOUT
 
@@ -48,6 +49,7 @@ has become of the lines before, so answers for it are written at the very end, a
 a line end there: it stays in the answer.
 """
 PAST_THE_END = types.Position(2**31 - 1, 0)
+CHANGED = "its message has been changed"
 CUT = "cut off: the provider's limit of tokens was reached"
 
 
@@ -73,11 +75,13 @@ async def happens(event: asyncio.Event, seconds: float) -> bool:
 class Writing:
     """One answer on its way into a document. A watcher of that document, and an outlet of a conversation.
 
-    `stop` ends the answer where it comes from. `ended` is set when nothing more will be written.
+    `asked` is the message that is answered. `stop` ends the answer where it comes from. `ended` is set when
+    nothing more will be written.
     """
 
     session: Session
     text: Text
+    asked: str
     stop: Callable[[], object]
     stage: Stage = Stage.WRITING
     ended: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -287,6 +291,11 @@ class Writing:
         refusals = 0
         is_dropper = self.session.documents.drops_edits  # then one try shows whether it still is
         while self.stage is not Stage.OVER and refusals < (1 if is_dropper else MOST_REFUSALS):
+            if not (self._is_begun or self._has_place()):
+                self._take_leave()
+                if self._is_said:
+                    self.session.editor.say(f"The answer is not written into {self.text.name}: {CHANGED}")
+                return False
             version = self.text.version
             applied = await self._put(piece, ASK_TIMEOUT)
             has_moved = self.text.version != version
@@ -310,10 +319,21 @@ class Writing:
         self._moved.clear()
         return await self._apply(self._flight, self.text.version, timeout)
 
+    def _has_place(self) -> bool:
+        """Find where the first piece goes: right after the message that is answered; whether that is there.
+
+        What was held back may also go above the messages that its user has written meanwhile.
+        """
+        asked = find_message(self.text.lines, self.asked)
+        must_be_last = self.stage is Stage.WRITING or self._is_forgetful
+        if asked is None or (must_be_last and asked.end < len(self.text.lines)):
+            return False
+        self._block = self._anchor = answer_position("\n".join(self.text.lines[: asked.end]))
+        return True
+
     def _opening(self) -> str:
         """What comes before the first piece; an answer that says nothing has no heading."""
         text = self.text.text
-        self._block = self._anchor = answer_position(text)
         gap = "\n\n" if self._anchor else ""
         if self._is_forgetful:
             gap = gap[text.count("\n", self._anchor) :]
@@ -382,7 +402,14 @@ class Writing:
         piece = "".join(self._held)
         self._held, self._is_inserting = [piece], True
         end = answer_position(self.text.text)
-        if self._is_begun and end != self._anchor:
+        if not self._is_begun:
+            if not self._has_place():
+                self._fail(may_come=True)
+                remedy = "Make it what it was and insert again, or send again, which drops the answer"
+                what = f"The answer is not inserted: {CHANGED}"
+                raise Problem(Kind.NOT_SUPPORTED, what, where=self.text.name, remedy=remedy)
+            piece = piece if self._anchor == end else piece.removesuffix(CLOSING)
+        elif end != self._anchor:
             last = last_block(self.text.lines)
             heading = "" if last is not None and last.role is Role.ASSISTANT else OPENING
             self._anchor, piece = end, f"\n\n{heading}" + piece.lstrip("\n")

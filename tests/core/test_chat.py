@@ -104,6 +104,21 @@ def test_reasoning_comes_apart(name: str) -> None:
     assert read(*chunks)[1] == [Delta(reasoning="hm"), Delta("a", "b")]
 
 
+def test_a_refusal_in_a_field_of_its_own_is_text() -> None:
+    """Shown as what was said, and the answer ends as refused, whatever the finish reason is."""
+    chunks = [
+        event({"choices": [{"delta": {"content": "", "refusal": None}}]}),
+        event({"choices": [{"delta": {"refusal": "I can"}}]}),
+        event({"choices": [{"delta": {"refusal": "not."}}]}),
+        STOP,
+    ]
+    answer, deltas = read(*chunks)
+    assert (deltas, answer.stop_reason) == ([Delta("I can"), Delta("not.")], StopReason.REFUSAL)
+    whole = Answer()
+    assert whole.whole({"choices": [{"message": {"content": None, "refusal": "No."}}]}) == [Delta("No.")]
+    assert whole.stop_reason is StopReason.REFUSAL
+
+
 @pytest.mark.parametrize(
     ("finish", "reason"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from lsp.talk import Talk
     from qwen_ls.core.chatdoc import ChatDocument
-    from raw_http import Got
+    from raw_http import Got, RawServer
+    from wire import Client
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 VERSIONED = {
@@ -107,6 +109,23 @@ def edits_asked(talk: Talk, buffer: Buffer) -> list[Any]:
     """The edits of a document that the server has asked for."""
     edits = [m for m in talk.client.asked if m["method"] == "workspace/applyEdit"]
     return [m for m in edits if buffer.uri in str(m["params"])]
+
+
+@contextlib.asynccontextmanager
+async def led_to(raw: RawServer, root: Path) -> AsyncIterator[Editor]:
+    """An editor on a server of its own, whose one folder leads to a raw server."""
+    (work := root / "work").mkdir()
+    lines = f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={raw.url}/v1\nOPENAI_MODEL=m\n"
+    (work / ".env").write_text(lines, encoding="utf-8")
+    async with server(environment(root / "home")) as client:
+        await client.initialize(work, capabilities=VERSIONED)
+        yield Editor(client)
+
+
+def told(client: Client) -> list[str]:
+    """The messages that were shown."""
+    shown = [m["params"] for m in client.notifications if m["method"] == "window/showMessage"]
+    return [params["message"] for params in shown]
 
 
 async def offered(editor: Editor, buffer: Buffer, title: str) -> None:
@@ -410,13 +429,9 @@ async def test_an_answer_is_not_written_below_another_message_than_its_own(
         await last.wait()
         yield event(finish="stop")
 
-    async with raw_server(answer) as raw, server(environment(tmp_path / "home")) as client:
-        (work := tmp_path / "work").mkdir()
-        (work / ".env").write_text(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={raw.url}/v1\nOPENAI_MODEL=m\n")
-        await client.initialize(work, capabilities=VERSIONED)
-        here = Editor(client)
-        buffer = here.write(work / "own.qwen.md", ask("Delete nothing."))
-        sent = asyncio.ensure_future(client.command(COMMAND, document=buffer.uri, wait=True))
+    async with raw_server(answer) as raw, led_to(raw, tmp_path) as here:
+        buffer = here.write(tmp_path / "work" / "own.qwen.md", ask("Delete nothing."))
+        sent = asyncio.ensure_future(here.client.command(COMMAND, document=buffer.uri, wait=True))
         await asked.wait()
         here.edit(buffer, 0, 0, before)
         here.type(buffer, after)
@@ -432,8 +447,42 @@ async def test_an_answer_is_not_written_below_another_message_than_its_own(
     else:
         assert reason == "cancelled"
         assert buffer.text == question + after
-        told = [m["params"]["message"] for m in client.notifications if m["method"] == "window/showMessage"]
-        assert told == ["The answer is not written into own.qwen.md: its message has been changed"]
+        assert told(here.client) == [
+            "The answer is not written into own.qwen.md: its message has been changed"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "is_all"),
+    [
+        (event("I think") + event(finish="content_filter"), "withheld the rest of the answer", False),
+        (event(finish="content_filter"), "withheld the rest of the answer", True),
+        (event("I think") + event(finish="length"), "reached the limit of tokens", False),
+        (event(" ") + event(finish="stop"), "ended the answer without a word", True),
+        (event("I think") + event(finish="stop"), None, False),
+    ],
+    ids=["refused", "refused at once", "too long", "empty", "whole"],
+)
+async def test_an_answer_that_ends_oddly_says_so(
+    tmp_path: Path, body: bytes, words: str | None, *, is_all: bool
+) -> None:
+    """Below what came of it, and in the end of the progress; where nothing came, by a message too."""
+
+    def is_end(params: Any) -> bool:
+        return bool(params["token"] == "ends" and params["value"]["kind"] == "end")
+
+    async with raw_server(lambda _: stream(body)) as raw, led_to(raw, tmp_path) as here:
+        buffer = here.write(tmp_path / "work" / "ends.qwen.md", ask("Hello"))
+        await here.client.command(COMMAND, document=buffer.uri, workDoneToken="ends")
+        end = (await here.client.notified("$/progress", is_end))["value"].get("message")
+        await offered(here, buffer, "Qwen: Send" if is_all else "Qwen: New chat")
+        if not is_all:
+            await answered(here, buffer)
+    (marks, answer) = (parse_document(buffer.text).blocks[1 - is_all].marks, "### assistant" in buffer.text)
+    assert answer is not is_all
+    assert list(marks) == ([end] if words else [])
+    assert (words or "") in (end or "")
+    assert told(here.client) == ([end] if is_all else [])
 
 
 async def test_closing_the_document_stops_the_answer(talk: Talk) -> None:

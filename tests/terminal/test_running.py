@@ -101,6 +101,7 @@ def test_an_answer_that_ends_early_says_so(stop_reason: StopReason, word: str) -
     nothing = cast("Ports", None), Place(), cast("Accounts", None)  # printing needs none of them
     run = Run(Options("chat"), *nothing, output, Person(output, None))
     turn = Turn("t-1", "c-1", (), Place(), requested_model="m", model="m", stop_reason=stop_reason)
+    turn.text.append("Half a sent")
     output.text("Half a sent")
     end(run, turn)
     assert out.getvalue() == "Half a sent\n"

@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from qwen_ls.actions.ports import Human, Place, Ports, Sink
     from qwen_ls.actions.tokens import Accounts
 
+ENDINGS = {
+    StopReason.MAX_TOKENS: "the answer ends here because it reached the limit of tokens (max_tokens)",
+    StopReason.REFUSAL: "the provider withheld the rest of the answer (refusal)",
+}
+WORDLESS = "the provider ended the answer without a word"
 MOST_CONVERSATIONS = 256  # kept in memory; the one unused for longest goes first
 
 
@@ -76,6 +81,19 @@ class Turn:
         if not self.model or self.model == self.requested_model:
             return None
         return f"{self.model} answered in place of {self.requested_model}"
+
+    @property
+    def is_wordless(self) -> bool:
+        """Whether nothing can be seen of the answer."""
+        return not "".join(self.text).strip()
+
+    @property
+    def remarks(self) -> list[str]:
+        """What to tell about its end, unless a person has stopped it or it failed."""
+        ending = ENDINGS.get(self.stop_reason) if self.stop_reason else None
+        if self.stop_reason is StopReason.END_TURN and self.is_wordless:
+            ending = WORDLESS
+        return [remark for remark in (ending, self.stand_in) if remark is not None]
 
     def stop(self) -> bool:
         """End the answer and keep what came; whether there was anything to end."""

@@ -104,6 +104,7 @@ class Answer:
         self.usage: Usage | None = None
         self._parser = EventParser()
         self._finish_reason: str | None = None
+        self._is_refused = False
         self._done = False
         self._events = 0
         self._size = 0
@@ -112,6 +113,8 @@ class Answer:
     @property
     def stop_reason(self) -> StopReason:
         """Why the answer ended, in our words."""
+        if self._is_refused:
+            return StopReason.REFUSAL
         return STOP_REASONS.get(self._finish_reason or "", StopReason.END_TURN)
 
     def feed(self, chunk: bytes) -> list[Delta]:
@@ -185,7 +188,9 @@ class Answer:
         finish_reason = choice.get("finish_reason")
         if isinstance(finish_reason, str) and finish_reason:
             self._finish_reason = finish_reason
-        return delta_of(choice.get("delta") or choice.get("message"))
+        said = choice.get("delta") or choice.get("message")
+        self._is_refused = self._is_refused or bool(refusal_of(said))
+        return delta_of(said)
 
     def _count(self, usage: Any) -> None:
         if not isinstance(usage, dict):
@@ -200,8 +205,15 @@ def delta_of(fields: Any) -> Delta | None:
         return None
     text = fields.get("content")
     reasoning = fields.get("reasoning_content") or fields.get("reasoning")
-    delta = Delta(text if isinstance(text, str) else "", reasoning if isinstance(reasoning, str) else "")
+    said = (text if isinstance(text, str) else "") + refusal_of(fields)
+    delta = Delta(said, reasoning if isinstance(reasoning, str) else "")
     return delta if delta.text or delta.reasoning else None
+
+
+def refusal_of(fields: Any) -> str:
+    """What a provider says in place of an answer, where it says that in a field of its own."""
+    refusal = fields.get("refusal") if isinstance(fields, dict) else None
+    return refusal if isinstance(refusal, str) else ""
 
 
 def count(value: Any) -> int:

@@ -162,8 +162,8 @@ class Conversation:
                 extra = to_wire(payloads.chat_end(self.turn, 0, problem))
                 editor.close(self.progress, problem.message if problem else self._outcome(), extra)
             editor.forget(token)
-            if problem is not None and tell and not isinstance(self.outlet, Deltas):
-                editor.say(problem.message, types.MessageType.Error)
+            if tell and not isinstance(self.outlet, Deltas):
+                self._say(problem)
             self.session.changed()
 
     async def _show(self, token: str | int | None) -> None:
@@ -213,8 +213,17 @@ class Conversation:
         self.session.changed()
         return await chats.run(self.turn, editor, self)
 
+    def _say(self, problem: Problem | None) -> None:
+        """Say what stands in no answer: why there is none."""
+        if problem is not None:
+            self.session.editor.say(problem.message, types.MessageType.Error)
+        elif self.turn.stop_reason is not StopReason.CANCELLED and self.turn.is_wordless:
+            self.session.editor.say("; ".join(self.turn.remarks), types.MessageType.Warning)
+
     def _outcome(self) -> str | None:
-        return "Stopped" if self.turn.stop_reason is StopReason.CANCELLED else self.turn.stand_in
+        if self.turn.stop_reason is StopReason.CANCELLED:
+            return "Stopped"
+        return "; ".join(self.turn.remarks) or None
 
 
 def given_by(context: contract.ChatContext | None) -> Given:

@@ -50,7 +50,6 @@ a line end there: it stays in the answer.
 """
 PAST_THE_END = types.Position(2**31 - 1, 0)
 CHANGED = "its message has been changed"
-CUT = "cut off: the provider's limit of tokens was reached"
 
 
 class Stage(Enum):
@@ -458,11 +457,4 @@ def marks_of(turn: Turn, problem: Problem | None) -> list[str]:
     """What is to be remarked below an answer."""
     if problem is not None:
         return [problem.message]
-    marks: list[str] = []
-    if turn.stop_reason is StopReason.CANCELLED:
-        marks.append("stopped")
-    if turn.stop_reason is StopReason.MAX_TOKENS:
-        marks.append(CUT)
-    if turn.stand_in is not None:
-        marks.append(turn.stand_in)
-    return marks
+    return (["stopped"] if turn.stop_reason is StopReason.CANCELLED else []) + turn.remarks

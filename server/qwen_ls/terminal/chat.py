@@ -15,11 +15,6 @@ from qwen_ls.terminal.verbs import DONE, name_host
 if TYPE_CHECKING:
     from qwen_ls.terminal.verbs import Run
 
-STOPPED = {
-    StopReason.MAX_TOKENS: "the answer ends here because it reached the limit of tokens (max_tokens)",
-    StopReason.REFUSAL: "the provider withheld the rest of the answer (refusal)",
-}
-
 
 async def send(run: Run) -> int:
     """Ask once. What came before a failure or an interruption is kept: it stands on standard output."""
@@ -46,10 +41,8 @@ def end(run: Run, turn: Turn) -> None:
     run.output.end_line()
     if run.options.as_json:
         run.output.json(whole(turn))
-    if turn.stand_in is not None:
-        run.output.note(turn.stand_in)
-    if turn.stop_reason in STOPPED:
-        run.output.note(STOPPED[turn.stop_reason])
+    for remark in turn.remarks:
+        run.output.note(remark)
 
 
 def whole(turn: Turn) -> dict[str, Any]:

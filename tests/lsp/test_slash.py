@@ -168,12 +168,14 @@ async def test_commands_are_no_part_of_the_conversation(scene: Scene, folder: Pa
 
 
 async def test_clear(scene: Scene, folder: Path) -> None:
-    """The conversation goes on under its name, and nothing from before is sent any more."""
+    """The conversation goes on under its name, and what its system message asks for alone is sent again."""
     client = await scene.start(folder)
-    conversation = (await chat(client, "hello"))["conversationId"]
+    begun = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
+    result = await client.command("qwen.chat.send", messages=begun, wait=True)
+    conversation = result["conversationId"]
     assert await reply(client, " /clear\n", conversationId=conversation) == CLEARED
     await chat(client, "again", conversationId=conversation)
-    assert sent(scene) == [["hello"], ["again"]]
+    assert sent(scene) == [["be brief", "hello"], ["be brief", "again"]]
 
 
 async def test_a_conversation_held_by_the_client(scene: Scene, folder: Path) -> None:

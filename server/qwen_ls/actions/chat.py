@@ -152,9 +152,10 @@ class Chats:
         return turn
 
     def clear(self, conversation_id: str) -> None:
-        """Begin a conversation anew, under the same name."""
+        """Begin a conversation anew, under the same name and with its system messages."""
         if conversation_id in self._conversations:
-            self._keep(conversation_id, ())
+            kept = (m for m in self._conversations[conversation_id] if m.role is Role.SYSTEM)
+            self._keep(conversation_id, tuple(kept))
 
     def stop(self, turn_id: str | None, conversation_id: str | None) -> bool:
         """Stop a turn, or all of a conversation; whether there was any."""

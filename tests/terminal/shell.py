@@ -158,6 +158,13 @@ class Shell:
             await process.wait()
 
 
+def allow_plaintext(shell: Shell) -> None:
+    """The user's word that keys may lie in a plain file."""
+    path = shell.home / ".config/qwen-ls/settings.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"allowPlaintextKeys": True}))
+
+
 @attrs.define
 class Terminal:
     """A pseudo-terminal, seen from the keyboard and the screen."""

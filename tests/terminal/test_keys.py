@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from typing import TYPE_CHECKING
 
@@ -10,20 +9,13 @@ import pytest
 
 from canary import canary
 from sweep import files_below, sweep
-from terminal.shell import Done, Shell, write
+from terminal.shell import Done, Shell, allow_plaintext, write
 
 if TYPE_CHECKING:
     from provider import RunningProvider
 
 KEY, OTHER = canary("terminal/test_keys: a key"), canary("terminal/test_keys: another")
 MODEL = "model-of-the-key"
-
-
-def allow_plaintext(shell: Shell) -> None:
-    """The user's word that keys may lie in a plain file."""
-    path = shell.home / ".config/qwen-ls/settings.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"allowPlaintextKeys": True}))
 
 
 def setting(provider: RunningProvider, *more: str) -> list[str]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import stat
+import urllib.request
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
 
 from canary import canary
-from terminal.shell import Shell, files_under, write
+from terminal.shell import SOURCES, Shell, allow_plaintext, files_under, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,6 +157,72 @@ async def test_nobody_there_means_no_sign_in(
         assert "needs a person at a terminal" in done.complaint
         assert "set OPENAI_API_KEY" in done.complaint
     assert await requests_since(provider, seen, "device", "token") == []
+
+
+READS_ONLY = """
+from keyring.backend import KeyringBackend
+
+class Keyring(KeyringBackend):
+    priority = 1
+
+    def get_password(self, service, username):
+        return None
+
+    def set_password(self, service, username, password):
+        raise RuntimeError
+"""
+
+
+def come_back(screen: str) -> None:
+    """Open the page that is shown, as a browser would; the provider approves and sends it back."""
+    found = re.search(r"Open (\S+)", screen)
+    assert found is not None, screen
+    with urllib.request.urlopen(found[1], timeout=10) as reply:  # noqa: S310 - loopback
+        assert reply.status == HTTPStatus.OK
+
+
+async def test_a_key_from_the_browser_is_kept(shell: Shell, provider: RunningProvider) -> None:
+    """By whoever may: here a plain file, by the user's leave; then it is the method in force."""
+    allow_plaintext(shell)
+    await provider.configure(auto_approve=True)
+    variables = {"QWEN_LS_OPENROUTER_BASE_URL": provider.base_url}
+    async with shell.at_terminal("login", "openrouter", env=variables) as terminal:
+        await asyncio.to_thread(come_back, await terminal.wait_for("Ctrl-C cancels"))
+        done = await terminal.end()
+    assert (done.code, choices_of(shell)) == (0, {"user": "api-key"})
+    (entry,) = (await shell.run("keys", "list", "--json")).json["keys"]
+    assert (entry["provider"], entry["keptIn"]) == ("openrouter", "file")
+
+
+async def test_without_a_keyring_no_key_is_made_in_the_browser(
+    shell: Shell, provider: RunningProvider
+) -> None:
+    """It would end with the command, and nobody would have it: no page is opened; exit code 1."""
+    seen, before = len(await provider.log()), files_under(shell.home)
+    variables = {"QWEN_LS_OPENROUTER_BASE_URL": provider.base_url}
+    async with shell.at_terminal("login", "openrouter", env=variables) as terminal:
+        done = await terminal.end()
+    assert (done.code, done.out) == (1, "")
+    assert "keyring" in done.complaint
+    assert (len(await provider.log()), files_under(shell.home)) == (seen, before)
+
+
+async def test_a_key_from_the_browser_that_nobody_keeps(shell: Shell, provider: RunningProvider) -> None:
+    """The keyring gives and does not take: exit code 1, and the method in force is the one it was."""
+    (shell.home / "reads_only.py").write_text(READS_ONLY)
+    await provider.configure(auto_approve=True)
+    variables = {
+        "QWEN_LS_OPENROUTER_BASE_URL": provider.base_url,
+        "PYTHON_KEYRING_BACKEND": "reads_only.Keyring",
+        "PYTHONPATH": f"{SOURCES}{os.pathsep}{shell.home}",
+    }
+    async with shell.at_terminal("login", "openrouter", env=variables) as terminal:
+        shown = await terminal.wait_for("Ctrl-C cancels.\n")
+        await asyncio.to_thread(come_back, shown)
+        done = await terminal.end()
+    assert (done.code, done.out) == (1, "")
+    assert done.err.removeprefix(shown).startswith("qwen-ls: The keyring failed")
+    assert not (shell.home / ".local/state/qwen-ls/state.json").exists()
 
 
 @pytest.mark.parametrize("method", ["api-key", "no-such-method"])

@@ -15,6 +15,7 @@ from qwen_ls.actions.switch import remember
 from qwen_ls.core.credentials import API_KEY
 from qwen_ls.core.oauth.code import code_flow, is_answer
 from qwen_ls.core.oauth.pkce import VERIFIER_BYTES, code_verifier
+from qwen_ls.core.stored import USER, entry_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -87,11 +88,18 @@ class ClientRedirects:
 async def sign_in_by_browser(
     ports: Ports, begun: Beginning, show: Callable[[str], None], redirects: ClientRedirects
 ) -> KeySet:
-    """Run the flow, check the key, store it, and make `api-key` the method in force. Raises Problem."""
+    """Run the flow, check the key, store it, and make `api-key` the method in force. Raises Problem.
+
+    A terminal's session ends with the command: there no key is made that nobody would keep.
+    """
+    for_good = begun.place.terminal
+    if for_good:
+        await ports.keys.check_keeper(entry_name(USER, None, OPENROUTER))
     key = await obtain_key(ports, begun, show, redirects)
     server = ports.code_server
     new = NewKey(key, TARGETS.get(begun.target), OPENROUTER, server.chat_base_url)
-    stored = await set_key(ports, begun.place, new, client_keeps=False)  # no client ever sees this key
+    # No client ever sees this key, so none keeps it.
+    stored = await set_key(ports, begun.place, new, client_keeps=False, for_good=for_good)
     await remember(ports, begun.place, API_KEY, begun.target)
     return stored
 

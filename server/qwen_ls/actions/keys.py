@@ -115,6 +115,11 @@ class Keys:
             await self._drop_copy(before)
         return kept
 
+    async def check_keeper(self, name: str) -> None:
+        """See that somebody can keep a key for good before it is made. Raises the keyring's Problem."""
+        if self.key_file is None:
+            await self.keyring.read(name, patient=True)
+
     async def _drop_copy(self, before: StoredKey) -> None:
         """A key that has got a new keeper leaves no copy with the old one, as far as that can be reached."""
         with contextlib.suppress(Problem, OSError):
@@ -235,13 +240,17 @@ class NewKey:
     model: str | None = None
 
 
-async def set_key(ports: Ports, place: Place, new: NewKey, *, client_keeps: bool) -> KeySet:
+async def set_key(
+    ports: Ports, place: Place, new: NewKey, *, client_keeps: bool, for_good: bool = False
+) -> KeySet:
     """Check a key with a request and store it. Raises Problem when it is rejected; then nothing is stored."""
     entry = entry_of(ports, place, new)
     credential, _ = credential_of_stored(FoundKey(entry, new.secret), "new key")
     assert credential is not None  # noqa: S101 - it has its secret
     checked = await check(ports, Signed(credential, await stand(ports, place)))
-    return await keep_key(ports, entry, new.secret, client_keeps=client_keeps, checked=checked)
+    return await keep_key(
+        ports, entry, new.secret, client_keeps=client_keeps, checked=checked, for_good=for_good
+    )
 
 
 async def keep_key(

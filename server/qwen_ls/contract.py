@@ -196,7 +196,7 @@ class KeyRemoveParams:
     target: Target | None = None
     """Whose key. None: the folder of `uri`, else the user."""
     provider: str | None = None
-    """For target `user`: whose. None: the one stored last."""
+    """Of this provider alone. None: the folder's, whosever it is; of the user's the one stored last."""
 
 
 @attrs.frozen

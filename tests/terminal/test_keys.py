@@ -145,7 +145,10 @@ async def test_an_argument_is_no_way_to_give_a_key(shell: Shell) -> None:
 
 
 async def test_a_folders_key_is_for_that_folder(shell: Shell, provider: RunningProvider) -> None:
-    """`--folder` stores it there; other folders do not see it; it beats the environment."""
+    """`--folder` stores it there; other folders do not see it; it beats the environment.
+
+    It is removed as what it is, and not as another provider's.
+    """
     allow_plaintext(shell)
     await provider.configure(keys=[KEY, OTHER])
     here = ["--folder", str(shell.folder), "--target", "workspaceFolder"]
@@ -159,7 +162,9 @@ async def test_a_folders_key_is_for_that_folder(shell: Shell, provider: RunningP
     elsewhere.mkdir()
     assert (await shell.run("chat", "hi", "--folder", str(elsewhere))).code == 0
     assert (await bearers(provider))[-1] == OTHER
-    removed = await shell.run("keys", "remove", "--folder", str(shell.folder))
+    refused = await shell.run("keys", "remove", "--folder", str(shell.folder), "--provider", "openrouter")
+    assert (refused.code, "There is no such key" in refused.complaint) == (1, True)
+    removed = await shell.run("keys", "remove", "--folder", str(shell.folder), "--provider", "custom")
     assert (removed.code, removed.out) == (0, f"Forgot the key stored for {shell.folder} (file)\n")
 
 

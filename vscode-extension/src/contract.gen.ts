@@ -167,7 +167,7 @@ export interface KeyRemoveParams {
   uri?: string;
   /** Whose key. `null`: the folder of `uri`, else the user. */
   target?: "workspaceFolder" | "user";
-  /** For target `user`: whose. `null`: the one stored last. */
+  /** Of this provider alone. `null`: the folder's, whosever it is; of the user's the one stored last. */
   provider?: string;
 }
 

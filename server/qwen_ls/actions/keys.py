@@ -337,7 +337,10 @@ def describe(entry: StoredKey, kept: Kept, *, checked: bool) -> str:
 async def remove_key(
     ports: Ports, place: Place, target: Target | None, provider: str | None
 ) -> StoredKey | None:
-    """Forget the folder's key, or the user's of a provider (None: the one stored last). Raises Problem."""
+    """Forget the folder's key or the user's, if it is of this provider (None: the one stored last, of any).
+
+    Raises Problem.
+    """
     entry = await named_entry(await ports.keys.entries(), place, target, provider)
     if entry is not None:
         await ports.keys.remove(entry)
@@ -348,7 +351,7 @@ async def named_entry(
     entries: Mapping[str, StoredKey], place: Place, target: Target | None, provider: str | None
 ) -> StoredKey | None:
     """The entry that (target, provider) means at a place."""
+    of_provider = {n: e for n, e in entries.items() if provider in {None, e.provider}}
     if (target or (FOLDER if place.folder is not None else USER)) == FOLDER:
-        return entries.get(entry_name(FOLDER, place.folder, ""))
-    of_user = [e for e in entries.values() if e.target == USER and provider in {None, e.provider}]
-    return max(of_user, key=stored_at, default=None)
+        return of_provider.get(entry_name(FOLDER, place.folder, ""))
+    return max((e for e in of_provider.values() if e.target == USER), key=stored_at, default=None)

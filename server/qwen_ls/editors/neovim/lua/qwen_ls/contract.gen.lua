@@ -143,7 +143,7 @@
 ---@class (exact) qwen.KeyRemoveParams
 ---@field uri? string See FolderParams.
 ---@field target? 'workspaceFolder'|'user' Whose key. `null`: the folder of `uri`, else the user.
----@field provider? string For target `user`: whose. `null`: the one stored last.
+---@field provider? string Of this provider alone. `null`: the folder's, whosever it is; of the user's the one stored last.
 
 --- A consent that stands or is to stand.
 ---@class (exact) qwen.TrustParams

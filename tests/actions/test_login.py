@@ -165,7 +165,7 @@ async def test_a_cancel_while_another_program_holds_the_lock() -> None:
     made = ports_of(oauth_cache=cache, state=state, http=http)
     login = Logins(made, Accounts(made)).start(QWEN_OAUTH, Place(), None, Somebody())
     await waiting.wait()
-    assert login.cancel()
+    assert login.flight.cancel()
     with pytest.raises(Problem) as failed:
         await asyncio.wait_for(login.result(), 5)
     assert failed.value.kind is Kind.LOGIN_CANCELLED

@@ -111,6 +111,21 @@ async def test_the_command_answers_with_the_page(client: Client) -> None:
     assert "Signed in to OpenRouter" in news["message"]
 
 
+async def test_each_who_joins_has_the_key(client: Client, provider: RunningProvider) -> None:
+    """One page, one key, which is kept for the folder of the one and for the user of the other."""
+    browser = Browser(client)
+    ways: list[dict[str, str]] = [{}, {"target": "user", "workDoneToken": "join"}]
+    asked = [client.begin("qwen/auth/login", {**METHOD, **more})[1] for more in ways]
+    await client.until(lambda: client.progress("join"))
+    await browser.visit(await browser.page())
+    assert [(await login)["result"]["done"] for login in asked] == [True, True]
+    keys = (await client.command("qwen.keys.list"))["keys"]
+    assert sorted(key["target"] for key in keys) == ["user", "workspaceFolder"]
+    assert len({key["fingerprint"] for key in keys}) == 1
+    assert browser.opened.empty()
+    assert len(await provider.log("keys")) == 1
+
+
 async def test_junk_at_the_redirect_changes_nothing(client: Client) -> None:
     """Wrong addresses, a wrong state and a missing code are 404; the real answer still arrives."""
     browser = Browser(client)

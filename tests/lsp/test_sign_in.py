@@ -119,6 +119,68 @@ async def test_polling_goes_on_while_pending_and_over_failures(scene: Scene) -> 
     assert asked(client, ASK) == []
 
 
+# --- several who ask for it --------------------------------------------------------------------------
+
+
+def choices(scene: Scene) -> Any:
+    """The methods that are remembered."""
+    return json.loads(scene.state.read_bytes())["choices"]
+
+
+def said(client: Client) -> list[str]:
+    """The messages so far."""
+    return [n["params"]["message"] for n in client.notifications if n["method"] == "window/showMessage"]
+
+
+async def test_each_who_joins_is_signed_in(scene: Scene) -> None:
+    """The choice is written for the folder or target of each, and each has the code and the end."""
+    first, second = scene.folder("first"), scene.folder("second")
+    client = await scene.start(first, second)
+    begun = await client.command(LOGIN, method=QWEN, uri=first.as_uri())
+    joining = [
+        client.begin(TWIN, {"method": QWEN, "uri": second.as_uri(), "workDoneToken": "join"})[1],
+        client.begin(TWIN, {"method": QWEN, "uri": second.as_uri(), "target": "user"})[1],
+    ]
+    await client.until(lambda: begun["userCode"] in str(client.progress("join")))
+    scene.provider.approve(begun["userCode"])
+    results = [(await asyncio.wait_for(reply, 10))["result"] for reply in joining]
+    assert [(result["done"], result["status"]["method"]) for result in results] == [(True, QWEN)] * 2
+    assert choices(scene) == {"folders": {str(first): QWEN, str(second): QWEN}, "user": QWEN}
+    assert len(scene.requests("device")) == 1
+    end = await client.until(lambda: [v for v in client.progress("join") if v["kind"] == "end"])
+    assert end == [{"kind": "end", "message": "Signed in to Qwen"}]
+
+
+async def test_whoever_joins_may_leave(scene: Scene) -> None:
+    """A request that is cancelled ends nothing for the others, and its own choice is not written."""
+    first, second = scene.folder("first"), scene.folder("second")
+    client = await scene.start(first, second)
+    begun = await client.command(LOGIN, method=QWEN, uri=first.as_uri())
+    id_, joining = client.begin(TWIN, {"method": QWEN, "uri": second.as_uri(), "workDoneToken": "join"})
+    await client.until(lambda: client.progress("join"))
+    client.cancel(id_)
+    assert (await asyncio.wait_for(joining, 10))["error"]["code"] == -32800
+    await client.until(lambda: client.progress("join")[-1]["kind"] == "end")
+    scene.provider.approve(begun["userCode"])
+    await client.until(lambda: said(client))
+    assert (said(client), choices(scene)) == (["Signed in to Qwen"], {"folders": {str(first): QWEN}})
+
+
+async def test_a_cancel_of_the_progress_ends_it_for_all(scene: Scene) -> None:
+    """Whichever of them it is, as it does by command; whoever's command has been answered is told."""
+    client = await scene.start()
+    _, first = client.begin(TWIN, {"method": QWEN, "workDoneToken": "first"})
+    await client.until(lambda: codes(client))
+    await client.command(LOGIN, method=QWEN, workDoneToken="join")
+    await client.until(lambda: client.progress("join"))
+    client.notify("window/workDoneProgress/cancel", {"token": "join"})
+    assert (await asyncio.wait_for(first, 10))["error"]["data"]["kind"] == "login-cancelled"
+    await client.until(lambda: said(client))
+    ends = [client.progress(token)[-1] for token in ("first", "join")]
+    assert [(end["kind"], end["message"]) for end in ends] == [("end", said(client)[0])] * 2
+    assert nothing_is_written(scene)
+
+
 # --- who opens the page ------------------------------------------------------------------------------
 
 
@@ -281,8 +343,7 @@ async def test_denied_and_expired(scene: Scene) -> None:
     scene.provider.oauth.expire_devices()
     assert (await failure_of(client)).kind == "login-expired"
     assert nothing_is_written(scene)
-    said = [n["params"]["message"] for n in client.notifications if n["method"] == "window/showMessage"]
-    assert len(said) == 2  # the commands had answered long before, so the end is told
+    assert len(said(client)) == 2  # the commands had answered long before, so the end is told
 
 
 async def test_a_way_in_that_there_is_not(scene: Scene) -> None:

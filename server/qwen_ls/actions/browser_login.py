@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from qwen_ls.actions.keys import KeySet
-    from qwen_ls.actions.login import Beginning
-    from qwen_ls.actions.ports import Ports, Redirect
+    from qwen_ls.actions.login import Flight
+    from qwen_ls.actions.ports import Place, Ports, Redirect
     from qwen_ls.core.secret import Secret
     from qwen_ls.core.stored import Target
 
@@ -85,33 +85,28 @@ class ClientRedirects:
         return any(redirect.came_back(uri) for redirect in self._waiting)
 
 
-async def sign_in_by_browser(
-    ports: Ports, begun: Beginning, show: Callable[[str], None], redirects: ClientRedirects
-) -> KeySet:
-    """Run the flow, check the key, store it, and make `api-key` the method in force. Raises Problem.
+async def obtain_key(
+    ports: Ports, flight: Flight, show: Callable[[str], None], redirects: ClientRedirects
+) -> Secret:
+    """The key that the sign-in yields. The verifier and the state are random on their own.
 
     A terminal's session ends with the command: there no key is made that nobody would keep.
     """
-    for_good = begun.place.terminal
-    if for_good:
+    if flight.place.terminal:
         await ports.keys.check_keeper(entry_name(USER, None, OPENROUTER))
-    key = await obtain_key(ports, begun, show, redirects)
-    server = ports.code_server
-    new = NewKey(key, TARGETS.get(begun.target), OPENROUTER, server.chat_base_url)
-    # No client ever sees this key, so none keeps it.
-    stored = await set_key(ports, begun.place, new, client_keeps=False, for_good=for_good)
-    await remember(ports, begun.place, API_KEY, begun.target)
-    return stored
-
-
-async def obtain_key(
-    ports: Ports, begun: Beginning, show: Callable[[str], None], redirects: ClientRedirects
-) -> Secret:
-    """The key that the sign-in yields. The verifier and the state are random on their own."""
     verifier, state = (code_verifier(ports.entropy.token_bytes(VERIFIER_BYTES)) for _ in range(2))
     listening: AbstractAsyncContextManager[Redirect] = (
-        redirects.open(begun.redirect_uri, state) if begun.redirect_uri else ports.redirects.open(state)
+        redirects.open(flight.redirect_uri, state) if flight.redirect_uri else ports.redirects.open(state)
     )
     async with listening as redirect:
         flow = code_flow(ports.code_server, verifier, state, redirect.redirect_uri)
         return await drive(flow, ports, open_page=show, await_redirect=redirect.wait)
+
+
+async def keep_openrouter_key(ports: Ports, place: Place, target: str | None, key: Secret) -> KeySet:
+    """Check the key, store it, and make `api-key` the method in force. Raises Problem."""
+    new = NewKey(key, TARGETS.get(target), OPENROUTER, ports.code_server.chat_base_url)
+    # No client ever sees this key, so none keeps it.
+    stored = await set_key(ports, place, new, client_keeps=False, for_good=place.terminal)
+    await remember(ports, place, API_KEY, target)
+    return stored

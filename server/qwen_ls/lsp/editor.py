@@ -91,7 +91,7 @@ class Editor:
     capabilities: types.ClientCapabilities
     ours: contract.ClientCapabilities
     cancels: dict[str | int, Callable[[], object]] = attrs.field(factory=dict)
-    logins: dict[str, Progress] = attrs.field(factory=dict)
+    logins: dict[Progress, str] = attrs.field(factory=dict)  # progress -> the sign-in it shows
     is_mute: bool = False  # the client has refused to put a question
     name: str = ""  # as the client calls itself
     _questions: dict[ConsentKey, Question] = attrs.field(factory=dict)
@@ -165,18 +165,20 @@ class Editor:
         complete = authorization.verification_uri_complete
         shown = contract.DeviceCode(login_id, method, code, page, complete, authorization.expires_in)
         self.notify("qwen/auth/deviceCode", shown)
-        progress = self.logins.get(login_id)
-        if progress is not None:
-            progress.report(f"Open {page} and enter {code}")
+        self.report(login_id, f"Open {page} and enter {code}")
         question = f"To sign in, open {complete} and enter the code {code}"
         return await self.offer(complete, question, authorization.expires_in)
 
     async def show_page(self, login_id: str, url: str) -> bool:
         """Open a sign-in page: by the client, else as a question; False to stop."""
-        progress = self.logins.get(login_id)
-        if progress is not None:
-            progress.report(f"Open {url}")
+        self.report(login_id, f"Open {url}")
         return await self.offer(url, f"To sign in, open {url}", PAGE_TIMEOUT)
+
+    def report(self, login_id: str, step: str) -> None:
+        """Say the next step of a sign-in wherever it is shown."""
+        for progress, shown in self.logins.items():
+            if shown == login_id:
+                progress.report(step)
 
     async def offer(self, url: str, question: str, stands: float) -> bool:
         """Open a page; where the client does not, put it as a question that stands for some seconds."""

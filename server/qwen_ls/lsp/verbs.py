@@ -55,14 +55,14 @@ async def auth_login(session: Session, params: contract.LoginParams, twin: bool)
         return await wait_for(session, login, place)
     code = asyncio.ensure_future(login.code())
     await within(code, ANSWER_WITHIN)
-    if login.task.done():
+    if login.end.done():
         return await wait_for(session, login, place)
     return begun(login, code.result() if code.done() else None)
 
 
 def begun(login: Login, shown: DeviceAuthorization | str | None) -> contract.LoginResult:
     """A sign-in under way, with what is to be shown; a code that is late follows as a notification."""
-    result = contract.LoginResult(login.id, login.method)
+    result = contract.LoginResult(login.flight.id, login.flight.method)
     if shown is None:
         return result
     if isinstance(shown, str):
@@ -88,14 +88,14 @@ async def login_when_picked(
 
 
 async def wait_for(session: Session, login: Login, place: Place) -> contract.LoginResult:
-    """The end of a sign-in. A cancelled wait ends the sign-in too."""
+    """The end of a sign-in. A cancelled wait ends it too, unless others have asked for it."""
     try:
         signed_in = await login.result()
     except asyncio.CancelledError:
-        login.cancel()
+        login.leave()
         raise
     return contract.LoginResult(
-        login.id,
+        login.flight.id,
         signed_in.method,
         done=True,
         checked=signed_in.checked,
@@ -106,16 +106,14 @@ async def wait_for(session: Session, login: Login, place: Place) -> contract.Log
 
 async def accompany(session: Session, login: Login, token: str | int | None, *, tell: bool) -> None:
     """Show a sign-in's progress and its end; `tell` says the end as a message too."""
-    editor = session.editor
-    if login.id in editor.logins:
-        return  # a second login has joined the first
-    progress = await editor.progress(token, login.cancel)
-    editor.logins[login.id] = progress
+    editor, flight = session.editor, login.flight
+    progress = await editor.progress(token, flight.cancel)
+    editor.logins[progress] = flight.id
     progress.begin(
-        f"Sign in with {'Qwen' if login.method == QWEN_OAUTH else LABELS.get(login.method, login.method)}"
+        f"Sign in with {'Qwen' if flight.method == QWEN_OAUTH else LABELS.get(flight.method, flight.method)}"
     )
-    if login.authorization.done():
-        progress.report(what_to_do(login.authorization.result()))
+    if flight.authorization.done():
+        progress.report(what_to_do(flight.authorization.result()))
     session.changed()
     message, kind = "", types.MessageType.Info
     try:
@@ -123,7 +121,7 @@ async def accompany(session: Session, login: Login, token: str | int | None, *, 
     except Problem as problem:
         message, kind = problem.message, types.MessageType.Error
     finally:
-        editor.logins.pop(login.id, None)
+        del editor.logins[progress]
         editor.close(progress, message or None)
         session.changed()
     if tell:

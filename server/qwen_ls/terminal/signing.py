@@ -30,8 +30,8 @@ async def sign_in(run: Run) -> int:
     try:
         signed_in = await login.result()
     except asyncio.CancelledError:
-        login.cancel()
-        await asyncio.wait({login.task})
+        login.leave()
+        await asyncio.wait({login.flight.task})
         raise
     run.output.line(signed_in.message)
     return DONE

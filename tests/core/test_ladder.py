@@ -508,9 +508,12 @@ def test_an_unreadable_file_does_not_hide_the_process() -> None:
     """A key of the process, and a chosen sign-in, do not need the file."""
     assert credential(facts(process=WITH_KEY, unreadable="/p/.env")).method == API_KEY
     assert credential(facts(cached=SIGNED_IN, unreadable="/p/.env")).method == QWEN_OAUTH
-    chosen = resolve(facts(unreadable="/p/.env", folder_choice=QWEN_OAUTH)).problem
-    assert chosen is not None
-    assert chosen.kind is Kind.SIGNED_OUT
+    for method, others in ((QWEN_OAUTH, {}), ("oauth:corp", {"oauth:corp": (ISSUER, CachedToken(CACHE))})):
+        given = attrs.evolve(facts(unreadable="/p/.env", folder_choice=method), others=others)
+        problem = resolve(given).problem
+        assert problem is not None
+        assert problem.kind is Kind.SIGNED_OUT
+        assert problem.event.startswith(f"Signed out of {method}, ")
 
 
 def test_the_methods() -> None:

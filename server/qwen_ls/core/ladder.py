@@ -141,7 +141,7 @@ def notes_on(facts: Facts, active: Credential | None) -> tuple[FileProblem, ...]
 def signed_out(facts: Facts, method: str | None, chosen_by: ChosenBy, rungs: Sequence[Rung]) -> Problem:
     """The problem that names what was looked for and where."""
     chain = facts.environment.chain
-    if chain.unreadable is not None and method != QWEN_OAUTH:
+    if chain.unreadable is not None and method in {None, API_KEY}:
         unreadable = chain.unreadable
         return Problem(
             Kind.ENV_UNREADABLE,

@@ -173,6 +173,19 @@ def test_a_server_on_loopback_may_be_http() -> None:
     assert found.oauth_servers["here"].base_url == "http://127.0.0.1:9"
 
 
+def test_a_servers_chat_may_be_at_an_insecure_origin() -> None:
+    """One that the user allows, and chat alone: the endpoints stay https or loopback."""
+    plain = {field: f"http://gpu.example:8000/{field}" for field in SERVER if field != "clientId"}
+    for field, url in plain.items():
+        given = {
+            "oauthServers": {"corp": {**SERVER, field: url}},
+            "insecureOrigins": ["http://gpu.example:8000"],
+        }
+        found = read_settings(given)
+        assert [s.chat_base_url for s in found.oauth_servers.values()] == [url] * (field == "chatBaseUrl")
+        assert len(found.problems) == (field != "chatBaseUrl")
+
+
 @pytest.mark.parametrize(
     "name", ["", "Corp", "a b", "-a", "a/b", "..", "über", "a" * 33, "a\n", "corp:x", "a.b"]
 )

@@ -64,14 +64,15 @@ def read_settings(fields: Mapping[str, Any]) -> Settings:
     """Check each known setting; an unknown one is passed over, a bad one keeps its default."""
     problems: list[str] = []
     defaults = Settings()
+    insecure = texts(fields, "insecureOrigins", defaults.insecure_origins, problems)
     return Settings(
         texts(fields, "excludedEnvVars", defaults.excluded_env_vars, problems),
-        texts(fields, "insecureOrigins", defaults.insecure_origins, problems),
+        insecure,
         timeouts(fields.get("timeouts"), problems),
         text(fields, "proxy", problems),
         text(fields, "caFile", problems),
         flag(fields, "allowPlaintextKeys", problems),
-        oauth_servers(fields.get("oauthServers"), problems),
+        oauth_servers(fields.get("oauthServers"), insecure, problems),
         texts(fields, "fallbackModels", defaults.fallback_models, problems),
         tuple(problems),
     )
@@ -99,28 +100,28 @@ def text(fields: Mapping[str, Any], name: str, problems: list[str]) -> str | Non
     return None
 
 
-def oauth_servers(value: object, problems: list[str]) -> dict[str, Issuer]:
+def oauth_servers(value: object, insecure: tuple[str, ...], problems: list[str]) -> dict[str, Issuer]:
     """The user's own RFC 8628 servers, by name."""
     if value is None:
         return {}
     if not isinstance(value, dict):
         problems.append("oauthServers is no object")
         return {}
-    found = {name: read_server(name, fields, problems) for name, fields in value.items()}
+    found = {name: read_server(name, fields, insecure, problems) for name, fields in value.items()}
     return {name: issuer for name, issuer in found.items() if issuer is not None}
 
 
-def read_server(name: str, fields: object, problems: list[str]) -> Issuer | None:
+def read_server(name: str, fields: object, insecure: tuple[str, ...], problems: list[str]) -> Issuer | None:
     """One server, or None and a problem."""
     try:
-        return oauth_server(name, fields)
+        return oauth_server(name, fields, insecure)
     except (Problem, ValueError) as wrong:
         problems.append(f"oauthServers.{name}: {wrong}")
         return None
 
 
-def oauth_server(name: str, fields: object) -> Issuer:
-    """One server. Raises ValueError or Problem that says what is wrong."""
+def oauth_server(name: str, fields: object, insecure: tuple[str, ...]) -> Issuer:
+    """One server; only its chat may be at an insecure origin. Raises ValueError or Problem that says why."""
     if not SERVER_NAME.fullmatch(name):
         raise ValueError("the name is not of a-z 0-9 -")
     if not isinstance(fields, dict):
@@ -130,8 +131,8 @@ def oauth_server(name: str, fields: object) -> Issuer:
         if not isinstance(text_, str) or not text_:
             raise ValueError(f"{key} is missing")
     device, token, client_id, chat = (str(text_) for text_ in texts_.values())
-    for url in (device, token, chat):
-        parse_base_url(url, "oauthServers")
+    for url, allowed in ((device, ()), (token, ()), (chat, insecure)):
+        parse_base_url(url, "oauthServers", allowed)
     scope, pages = fields.get("scope", ""), fields.get("verificationOrigins", [])
     if (
         not isinstance(scope, str)

@@ -134,6 +134,14 @@ def test_a_bad_value_keeps_its_default(name: str, value: object, says: str) -> N
     assert says in said
 
 
+def test_an_insecure_origin_counts_however_it_is_spelled() -> None:
+    """Upper case, a slash at the end, the usual port; what is none is named, and the others count."""
+    given = ["http://gpu.example:8000/", "HTTP://Lan.example:80", "http://x.example/v1", "", "gpu:8000"]
+    found = read_settings({"insecureOrigins": given})
+    assert found.insecure_origins == ("http://gpu.example:8000", "http://lan.example")
+    assert [p.partition(" is ")[0] for p in found.problems] == [f"insecureOrigins[{n}]" for n in (2, 3, 4)]
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 3600.1, "10", True, [1], float("nan"), float("inf")])
 def test_a_bad_timeout_keeps_its_own_default(seconds: object) -> None:
     """The others beside it count."""

@@ -15,7 +15,7 @@ import attrs
 from qwen_ls.core.envchain import EXCLUDED_BY_DEFAULT
 from qwen_ls.core.errors import Problem
 from qwen_ls.core.oauth.token import Issuer
-from qwen_ls.core.origin import parse_base_url
+from qwen_ls.core.origin import parse_base_url, read_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def read_settings(fields: Mapping[str, Any]) -> Settings:
     """Check each known setting; an unknown one is passed over, a bad one keeps its default."""
     problems: list[str] = []
     defaults = Settings()
-    insecure = texts(fields, "insecureOrigins", defaults.insecure_origins, problems)
+    insecure = origins(fields, "insecureOrigins", problems)
     return Settings(
         texts(fields, "excludedEnvVars", defaults.excluded_env_vars, problems),
         insecure,
@@ -89,6 +89,21 @@ def texts(
         return tuple(value)
     problems.append(f"{name} is no list of strings")
     return default
+
+
+def origins(fields: Mapping[str, Any], name: str, problems: list[str]) -> tuple[str, ...]:
+    """A list of origins, spelled as origins are compared."""
+    found = []
+    for number, text_ in enumerate(texts(fields, name, (), problems)):
+        try:
+            url = read_base_url(text_, name)
+        except Problem:
+            url = None
+        if url is None or url.path:
+            problems.append(f"{name}[{number}] is no origin, such as http://gpu.example:8000")
+        else:
+            found.append(str(url.origin))
+    return tuple(found)
 
 
 def text(fields: Mapping[str, Any], name: str, problems: list[str]) -> str | None:

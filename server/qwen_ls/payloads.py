@@ -44,9 +44,14 @@ def quota(found: Quota | None) -> contract.Quota | None:
 
 
 def status(
-    standing: Standing, *, busy: bool = False, uri: str | None = None, used: Quota | None = None
+    standing: Standing,
+    *,
+    busy: bool = False,
+    uri: str | None = None,
+    used: Quota | None = None,
+    asked_model: str | None = None,
 ) -> contract.Status:
-    """Where a place stands."""
+    """Where a place stands; `asked_model` is named by a request itself, in place of the place's own."""
     resolution, chain = standing.resolution, standing.facts.environment.chain
     problems = [contract.FileProblem(p.file, p.line, p.text) for p in (*chain.problems, *resolution.notes)]
     common: dict[str, Any] = {
@@ -70,17 +75,18 @@ def status(
     refused = refusal_of(claim, standing.policy)
     if refused is not None:
         return contract.Status(**common, kind="Error", message=refused.message, error=error(refused))
-    name = model.text if model else "the first model listed"
+    name = asked_model or (model.text if model else None)
+    shown = name or "the first model listed"
     return contract.Status(
         **common,
         kind="Warning" if problems else "Normal",
-        message=f"{credential.provider.label}: {name} ({credential.method}, {claim.source})",
+        message=f"{credential.provider.label}: {shown} ({credential.method}, {claim.source})",
         signed_in=True,
         provider=credential.provider.label,
         base_url=credential.base_url,
         base_url_source=source(claim.base_url.source),
-        model=model.text if model else None,
-        model_source=source(model.source) if model else None,
+        model=name,
+        model_source=source(model.source) if model and not asked_model else None,
         source=source(claim.source),
         fingerprint=credential.fingerprint,
         expires_at=credential.expires_at,

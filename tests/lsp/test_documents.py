@@ -621,17 +621,20 @@ async def test_one_answer_at_a_time(talk: Talk) -> None:
     await answered(here, buffer)
 
 
-async def test_lenses_and_hover_tell_who_signs(talk: Talk) -> None:
+@pytest.mark.parametrize(
+    ("front", "model"), [("", "coder-model"), ("---\nmodel: other-model\n---\n\n", "other-model")]
+)
+async def test_lenses_and_hover_tell_who_signs(talk: Talk, front: str, model: str) -> None:
     """Without any code of the client's: who signs above the first line, the next step above the message."""
     here = editor(talk)
-    buffer = here.write(folder(talk) / "o.qwen.md", ask("Look"))
+    buffer = here.write(folder(talk) / f"{unique('o')}.qwen.md", front + ask("Look"))
     lenses = await talk.client.request("textDocument/codeLens", {"textDocument": {"uri": buffer.uri}})
     titles = [lens["command"]["title"] for lens in lenses]
-    assert "coder-model" in titles[0]
+    assert f": {model} (" in titles[0]
     assert titles[1] == "Qwen: Send"
     place = {"textDocument": {"uri": buffer.uri}, "position": {"line": 0, "character": 1}}
     hover = await talk.client.request("textDocument/hover", place)
-    assert "coder-model" in hover["contents"]["value"]
+    assert f"- Model: `{model}`\n" in hover["contents"]["value"]
     assert KEY not in str(hover)
     place["position"] = {"line": 2, "character": 0}
     assert await talk.client.request("textDocument/hover", place) is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from canary import canary
+from lsp.test_context import in_document
 from scene import chat
 from wire import NEVER, RpcError
 
@@ -147,6 +148,23 @@ async def test_model(scene: Scene, folder: Path) -> None:
     (entry,) = scene.requests("chat")
     assert entry["json"] is not None
     assert entry["json"]["model"] == "m3"
+
+
+async def test_model_in_a_document_that_names_its_own(scene: Scene, folder: Path) -> None:
+    """The front matter's comes first, and the answers say so: it is what the next message asks for."""
+    client = await scene.start(folder)
+    path = folder / "own.qwen.md"
+    text = await in_document(client, path, "---\nmodel: m3\n---\n\n### user\n\n/model\n")
+    assert "- `m3` (now)\n" in text
+    assert text.count("(now)") == 1
+    text = await in_document(client, path, f"{text}/model one-model\n")
+    assert "Requests ask for one-model" in text
+    assert "This chat asks for m3 all the same" in text
+    await in_document(client, path, f"{text}hello\n")
+    (entry,) = scene.requests("chat")
+    assert entry["json"] is not None
+    assert entry["json"]["model"] == "m3"
+    assert "all the same" not in await reply(client, "/model one-model")
 
 
 async def test_many_models(scene: Scene, folder: Path) -> None:

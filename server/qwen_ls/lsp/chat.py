@@ -182,7 +182,7 @@ class Conversation:
         turn.task = asyncio.current_task()
         if turn.stopped:
             raise asyncio.CancelledError
-        text = await run_slash(self.session, turn.place, slash)
+        text = await run_slash(self.session, turn, slash)
         if slash.name == CLEAR:
             self.world.chats.clear(turn.conversation_id)
         take(turn, Delta(text), self)

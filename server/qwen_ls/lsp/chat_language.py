@@ -15,7 +15,7 @@ from qwen_ls import contract
 from qwen_ls.actions.browser_login import OPENROUTER
 from qwen_ls.actions.documents import new_document
 from qwen_ls.core.chat import Role
-from qwen_ls.core.chatdoc import SUFFIX, last_block
+from qwen_ls.core.chatdoc import SUFFIX, last_block, read_front
 from qwen_ls.core.context import Given, Selection, cut
 from qwen_ls.core.credentials import API_KEY
 from qwen_ls.lsp.chat import diagnostic_of, selection_of
@@ -104,18 +104,24 @@ async def switches(session: Session, uri: str, method: str | None) -> list[types
 
 async def code_lenses(session: Session, text: Text) -> list[types.CodeLens]:
     """Who signs, above the first line; the next step, above the last message."""
-    status = await session.status(await session.place(text.uri))
+    status = await status_in(session, text)
     lenses = [types.CodeLens(text.range(0, 0, 0), command(status.message, "qwen.auth.switch", uri=text.uri))]
     last = last_block(text.lines)
     line = (last.heading or 0) if last else 0
     return lenses + [types.CodeLens(text.range(line, 0, 0), step) for step in steps(session, text)]
 
 
+async def status_in(session: Session, text: Text) -> contract.Status:
+    """Who signs in a document, with the model that it asks for."""
+    front, _ = read_front(text.lines)
+    return await session.status(await session.place(text.uri), front.get("model"))
+
+
 async def hover(session: Session, text: Text, position: types.Position) -> types.Hover | None:
     """Who signs, on the first line."""
     if position.line:
         return None
-    status = await session.status(await session.place(text.uri))
+    status = await status_in(session, text)
     return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, describe(status)))
 
 

@@ -172,22 +172,23 @@ class Session:
         """Whether an answer of this place or a sign-in is under way."""
         return bool(world.logins) or any(t.place.folder == place.folder for t in world.chats.turns.values())
 
-    async def status(self, place: Place) -> contract.Status:
-        """The status of a place now."""
+    async def status(self, place: Place, model: str | None = None) -> contract.Status:
+        """The status of a place now, for requests that name their model or do not."""
         world = await self.world()
         from qwen_ls.actions.resolve import stand  # noqa: PLC0415 - loaded by now
 
-        return await self.status_of(await stand(world.ports, place))
+        return await self.status_of(await stand(world.ports, place), model)
 
-    async def status_of(self, standing: Standing) -> contract.Status:
-        """The status of a standing."""
+    async def status_of(self, standing: Standing, model: str | None = None) -> contract.Status:
+        """The status of a standing; with `model` as what is asked for in place of its own."""
         world = await self.world()
         from qwen_ls import payloads  # noqa: PLC0415 - loaded by now
         from qwen_ls.actions.provider import quota  # noqa: PLC0415 - as well
 
         uri = await self.uri_of(standing.place)
         busy = self.is_busy(world, standing.place)
-        return payloads.status(standing, busy=busy, uri=uri, used=quota(world.ports, standing))
+        used = quota(world.ports, standing)
+        return payloads.status(standing, busy=busy, uri=uri, used=used, asked_model=model)
 
     def changed(self) -> None:
         """Something may have changed the status of any folder: tell the client soon, once."""

@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 CANARY = "sk-canary-7f3a9c5e1b2d4a6f8e0c9b1d"
 IN_FILE = Source(SourceKind.DOTENV, "OPENAI_API_KEY", "/p/.env", 3)
 URL_IN_FILE = Source(SourceKind.DOTENV, "OPENAI_BASE_URL", "/p/.env", 4)
+STORED = Source(SourceKind.KEYRING, file="key stored for the user (keyring)")
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110 section 5.6.7
 
 
-def key(base: str = "https://h.example/v1", secret: str | None = CANARY) -> Credential:
-    """An API key for a base URL."""
+def key(
+    base: str = "https://h.example/v1", secret: str | None = CANARY, *, is_stored: bool = False
+) -> Credential:
+    """An API key for a base URL, of a file or stored along with it."""
     held = None if secret is None else Secret(secret)
-    claim = Claim(held, IN_FILE, USER, base, Value(base, URL_IN_FILE, USER))
+    source, of_url = (STORED, STORED) if is_stored else (IN_FILE, URL_IN_FILE)
+    claim = Claim(held, source, USER, base, Value(base, of_url, USER))
     return Credential(API_KEY, provider_of_url(base), claim, None)
 
 
@@ -182,6 +186,22 @@ def test_a_key_of_another_plan(status: int, secret: str, base: str, kind: Kind) 
     assert problem.kind is kind
     assert secret not in problem.message
     assert ("Coding Plan" in problem.message) is (kind is Kind.WRONG_ENDPOINT)
+
+
+@pytest.mark.parametrize(
+    ("is_stored", "base_url", "model"),
+    [(False, "OPENAI_BASE_URL", "OPENAI_MODEL"), (True, "keys set --base-url", "keys set --model")],
+)
+def test_what_can_be_changed(is_stored: bool, base_url: str, model: str) -> None:  # noqa: FBT001 - a column
+    """A stored key has its base URL and model along, and no variable changes them."""
+    plan = key(DASHSCOPE.base_url, "sk-sp-0123456789abcdef", is_stored=is_stored)
+    remedies = {
+        base_url: explain(401, credential=plan).remedy,
+        model: explain(404, error("x", "model_not_found"), credential=key(is_stored=is_stored)).remedy,
+    }
+    for named, remedy in remedies.items():
+        assert named in remedy
+        assert ("OPENAI_" in remedy) is not is_stored
 
 
 @pytest.mark.parametrize(

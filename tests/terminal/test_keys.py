@@ -114,6 +114,16 @@ async def test_a_key_without_a_keeper_takes_nothing_away(shell: Shell, provider:
     assert (await bearers(provider))[-1] == KEY
 
 
+async def test_a_key_without_a_model_where_none_is_listed(shell: Shell, provider: RunningProvider) -> None:
+    """The remedy is one that helps."""
+    allow_plaintext(shell)
+    await provider.configure(keys=[KEY], models=[])
+    done = await shell.run("keys", "set", "--base-url", provider.v1, stdin=KEY.encode())
+    assert (done.code, "`qwen-ls keys set --model`" in done.complaint) == (1, True)
+    assert "OPENAI_MODEL" not in done.complaint
+    assert (await shell.run(*setting(provider), stdin=KEY.encode())).code == 0
+
+
 async def test_a_rejected_key_is_not_stored(shell: Shell, provider: RunningProvider) -> None:
     """The provider's refusal in one line; exit 1."""
     allow_plaintext(shell)

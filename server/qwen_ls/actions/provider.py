@@ -9,7 +9,7 @@ import attrs
 
 from qwen_ls.actions.resolve import state_unwritable
 from qwen_ls.core.chat import Message, Role, encode_request
-from qwen_ls.core.credentials import QWEN_OAUTH, Credential, is_sign_in, oauth_credential
+from qwen_ls.core.credentials import QWEN_OAUTH, Credential, is_sign_in, is_stored, oauth_credential
 from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.intents import HttpRequest, Unreachable
 from qwen_ls.core.models import with_choice
@@ -182,7 +182,9 @@ async def model_of(ports: Ports, signed: Signed, asked: str | None) -> str:
         Kind.MODEL_NOT_FOUND,
         f"{signed.credential.base_url} lists no models, and none is set",
         where=str(signed.credential.claim.base_url.source),
-        remedy="Set OPENAI_MODEL beside the base URL",
+        remedy="Set the key again, with a model (`qwen-ls keys set --model`)"
+        if is_stored(signed.credential)
+        else "Set OPENAI_MODEL beside the base URL",
     )
 
 

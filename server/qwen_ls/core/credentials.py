@@ -356,3 +356,8 @@ def sign_in_again(method: str) -> Action:
 def is_sign_in(method: str) -> bool:
     """Whether a method's credential is a token that is refreshed."""
     return method == QWEN_OAUTH or method.startswith(OAUTH_PREFIX)
+
+
+def is_stored(credential: Credential) -> bool:
+    """Whether it is a key that was stored, together with its base URL and model."""
+    return credential.claim.source.kind is SourceKind.KEYRING

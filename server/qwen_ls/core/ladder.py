@@ -24,13 +24,13 @@ from qwen_ls.core.credentials import (
     credential_of_qwen_settings,
     credential_of_stored,
     is_sign_in,
+    is_stored,
     key_of_environment,
     sign_in_again,
 )
 from qwen_ls.core.envchain import FileProblem
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.models import model_rungs, with_choice
-from qwen_ls.core.provenance import SourceKind
 from qwen_ls.core.providers import CATALOGUE
 
 if TYPE_CHECKING:
@@ -131,8 +131,7 @@ def settle(rung: Rung, method: str | None, chosen_by: ChosenBy, active: Credenti
 def notes_on(facts: Facts, active: Credential | None) -> tuple[FileProblem, ...]:
     """A project's base URL beside a stored key is not used, and that is said once."""
     url = facts.environment.from_file("OPENAI_BASE_URL")
-    is_stored = active is not None and active.claim.source.kind is SourceKind.KEYRING
-    if url is None or url.tier.is_user or not is_stored or active is None:
+    if url is None or url.tier.is_user or active is None or not is_stored(active):
         return ()
     text = f"OPENAI_BASE_URL is not used: the {active.claim.source} goes to its own base URL only"
     return (FileProblem(url.source.file or "", url.source.line or 0, text),)

@@ -15,6 +15,7 @@ from qwen_ls.core.credentials import (
     SWITCH,
     Credential,
     is_sign_in,
+    is_stored,
     sign_in_again,
 )
 from qwen_ls.core.errors import Cause, Kind, Problem, one_line
@@ -108,11 +109,13 @@ def key_rejected(refusal: Refusal, credential: Credential) -> Problem:
             if is_plan_key
             else "Model Studio, not the Coding Plan"
         )
-        return Problem(
-            Kind.WRONG_ENDPOINT,
-            f"{host(credential)} rejected {origin_of_key(credential)}, which looks like a key of {belongs}",
-            remedy="Set OPENAI_BASE_URL beside the key to the address it belongs to",
+        what = f"{host(credential)} rejected {origin_of_key(credential)}, which looks like a key of {belongs}"
+        remedy = (
+            "Set the key again, with the address it belongs to (`qwen-ls keys set --base-url`)"
+            if is_stored(credential)
+            else "Set OPENAI_BASE_URL beside the key to the address it belongs to"
         )
+        return Problem(Kind.WRONG_ENDPOINT, what, remedy=remedy)
     return Problem(
         Kind.KEY_REJECTED,
         f"{host(credential)} rejected {origin_of_key(credential)}: {quote(refusal, credential)}",
@@ -166,9 +169,10 @@ def not_found(refusal: Refusal, credential: Credential, model: str | None) -> Pr
         what = f"{host(credential)} has no model {model or 'of that name'}: {text}"
         own = credential.model
         where = str(own.source) if own is not None and own.text == model else ""
-        remedy = (
-            "Choose one of qwen.models.list (`qwen-ls models`) with qwen.models.select, or in OPENAI_MODEL"
+        other = (
+            "set the key again (`qwen-ls keys set --model`)" if is_stored(credential) else "in OPENAI_MODEL"
         )
+        remedy = f"Choose one of qwen.models.list (`qwen-ls models`) with qwen.models.select, or {other}"
         return Problem(Kind.MODEL_NOT_FOUND, what, where=where, remedy=remedy, another_model=True)
     what = f"{host(credential)} knows no such address: {text}"
     where = str(credential.claim.base_url.source)

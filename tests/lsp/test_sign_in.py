@@ -287,6 +287,28 @@ async def test_a_message_to_nobody_offers_the_way_in_and_goes_on(scene: Scene) -
     assert question["actions"][0]["title"] == "Sign in with Qwen"
 
 
+@pytest.mark.parametrize("is_under_way", [False, True])
+async def test_a_message_that_is_stopped_wants_no_sign_in(is_under_way: bool, scene: Scene) -> None:  # noqa: FBT001 - a parameter
+    """The one that it began shows its code in a progress, and ends with it; one that it joined goes on."""
+    client = await scene.start(scene.folder())
+    client.on(ASK, lambda params: params["actions"][0])
+    if is_under_way:
+        await client.command(LOGIN, method=QWEN, workDoneToken="first")
+    sending = asyncio.ensure_future(chat(client, workDoneToken="turn"))
+    token = await client.until(lambda: [t for t in created(client) if "enter" in str(client.progress(t))])
+    code = (await client.notified("qwen/auth/deviceCode"))["userCode"]
+    assert code in str(client.progress(*token))
+    client.notify("window/workDoneProgress/cancel", {"token": "turn"})
+    assert (await asyncio.wait_for(sending, 10))["stopReason"] == "cancelled"
+    await client.until(lambda: client.progress(*token)[-1]["kind"] == "end")
+    assert await client.command("qwen.auth.cancel") == {"cancelled": is_under_way}
+
+
+def created(client: Client) -> list[Any]:
+    """The tokens of the progresses that the server has made."""
+    return [params["token"] for params in asked(client, "window/workDoneProgress/create")]
+
+
 # --- ends that are none ------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.slash import CLEAR, last_command, without_commands
 from qwen_ls.lsp.folders import path_of
 from qwen_ls.lsp.rpc import AnswerFailed, mistake
+from qwen_ls.lsp.signing import accompany, end_of
 from qwen_ls.lsp.slash import run as run_slash
 from qwen_ls.wire import to_wire
 
@@ -209,8 +210,8 @@ class Conversation:
             if chosen not in ways:
                 raise
         login = self.world.logins.start(ways[chosen], self.turn.place, None, editor)
-        await login.result()
-        self.session.changed()
+        self.session.spawn(accompany(self.session, login, None, tell=False))
+        await end_of(login)
         return await chats.run(self.turn, editor, self)
 
     def _say(self, problem: Problem | None) -> None:

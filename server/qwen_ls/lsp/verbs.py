@@ -15,12 +15,13 @@ from qwen_ls.actions.browser_login import OPENROUTER
 from qwen_ls.actions.logout import logout
 from qwen_ls.actions.resolve import stand
 from qwen_ls.actions.switch import switch
-from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
+from qwen_ls.core.credentials import API_KEY
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp import chat, chat_language, documents, env_commands, keys, models
 from qwen_ls.lsp.decode import invalid
 from qwen_ls.lsp.editor import ANSWER_WITHIN, within
 from qwen_ls.lsp.methods import LABELS, pick
+from qwen_ls.lsp.signing import accompany, end_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -88,12 +89,8 @@ async def login_when_picked(
 
 
 async def wait_for(session: Session, login: Login, place: Place) -> contract.LoginResult:
-    """The end of a sign-in. A cancelled wait ends it too, unless others have asked for it."""
-    try:
-        signed_in = await login.result()
-    except asyncio.CancelledError:
-        login.leave()
-        raise
+    """The end of a sign-in."""
+    signed_in = await end_of(login)
     return contract.LoginResult(
         login.flight.id,
         signed_in.method,
@@ -101,39 +98,6 @@ async def wait_for(session: Session, login: Login, place: Place) -> contract.Log
         checked=signed_in.checked,
         message=signed_in.message,
         status=await session.status(place),
-    )
-
-
-async def accompany(session: Session, login: Login, token: str | int | None, *, tell: bool) -> None:
-    """Show a sign-in's progress and its end; `tell` says the end as a message too."""
-    editor, flight = session.editor, login.flight
-    progress = await editor.progress(token, flight.cancel)
-    editor.logins[progress] = flight.id
-    progress.begin(
-        f"Sign in with {'Qwen' if flight.method == QWEN_OAUTH else LABELS.get(flight.method, flight.method)}"
-    )
-    if flight.authorization.done():
-        progress.report(what_to_do(flight.authorization.result()))
-    session.changed()
-    message, kind = "", types.MessageType.Info
-    try:
-        message = (await login.result()).message
-    except Problem as problem:
-        message, kind = problem.message, types.MessageType.Error
-    finally:
-        del editor.logins[progress]
-        editor.close(progress, message or None)
-        session.changed()
-    if tell:
-        editor.say(message, kind)
-
-
-def what_to_do(shown: DeviceAuthorization | str) -> str:
-    """The next step of a sign-in, for its progress."""
-    return (
-        f"Open {shown}"
-        if isinstance(shown, str)
-        else f"Open {shown.verification_uri} and enter {shown.user_code}"
     )
 
 

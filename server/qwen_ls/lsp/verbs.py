@@ -81,11 +81,13 @@ def begun(login: Login, shown: DeviceAuthorization | str | None) -> contract.Log
 async def login_when_picked(
     session: Session, params: contract.LoginParams, asking: asyncio.Task[str]
 ) -> None:
-    """Go on with the sign-in once the user has chosen a way in; a failure is told as a message."""
+    """Go on with the sign-in once the user has chosen a way in; its end is told as a message."""
     try:
-        await auth_login(session, attrs.evolve(params, method=await asking, wait=True), False)  # noqa: FBT003
+        ended = await auth_login(session, attrs.evolve(params, method=await asking, wait=True), False)  # noqa: FBT003
     except Problem as problem:
         session.editor.say(problem.message, types.MessageType.Error)
+    else:
+        session.editor.say(ended.message or "")
 
 
 async def wait_for(session: Session, login: Login, place: Place) -> contract.LoginResult:

@@ -105,8 +105,9 @@ async def test_a_long_message_holds_nobody_up(folder: Path, end: str) -> None:
 
 
 async def test_files_follow_the_text(folder: Path) -> None:
-    """Each file once, in the order in which they are mentioned, whole or by lines."""
-    text = 'compare @file:a.py#L2-L3 with @file:"my notes.md" and @file:a.py#L2-L3'
+    """Each file once, however it is named, in the order of the mentions, whole or by lines."""
+    text = 'compare @file:a.py#L2-L3 with @file:"my notes.md" and @file:a.py#L2-L3, @file:./link.py#L2-L3'
+    (folder / "link.py").symlink_to("a.py")
     (content,) = await sent(folder, text)
     assert content == (
         f"{text}\n\nFile `a.py`, lines 2 to 3:\n```py\ntwo\nthree\n```\n\n"
@@ -194,7 +195,7 @@ async def test_only_user_messages_mention(folder: Path) -> None:
 
 async def test_all_that_is_given_goes_along(folder: Path) -> None:
     """Mentioned or not, once, with the last message; an earlier one has none of it."""
-    given = Given(SELECTION, ("a.py", str(folder / "a.py")[:-4] + "my notes.md"), (
+    given = Given(SELECTION, (str(folder / "a.py"), str(folder / "a.py")[:-4] + "my notes.md"), (
         Diagnostic(str(folder / "a.py"), 1, Severity.ERROR, "wrong"),
         Diagnostic("untitled:x", 0, Severity.HINT, "odd"),
         Diagnostic(str(folder / ".env"), 0, Severity.WARNING, "shadowed"),

@@ -152,8 +152,10 @@ async def test_a_folder_that_is_reached_by_a_link(scene: Scene, folder: Path) ->
     link.symlink_to(folder)
     client = await scene.start(link)
     did_open(client, link / "src" / "a.py", "unsaved\n")
-    await chat(client, "@file:src/a.py", context={"files": [uri(link / "src" / "a.py")]})
-    assert sent(scene)[0].count("unsaved") == 2
+    given = {"files": [uri(link / "src" / "a.py")]}
+    for text, context in (("@file:src/a.py", None), ("look", given), ("@file:src/a.py", given)):
+        await chat(client, text, context=context)
+        assert sent(scene)[0].count("unsaved") == 1
     assert "File `src/a.py`:\n```py\nunsaved\n```" in sent(scene)[0]
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qwen_ls.actions.ports import Place, Ports
     from qwen_ls.core.context import Diagnostic, Located, Selection
 
-    Fetch = Callable[[], Coroutine[None, None, Block]]
+    Fetch = Callable[[], Coroutine[None, None, Block | None]]  # None: it goes along already
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # of a URI; one letter would be a drive
 SHORT = 16 * 1024  # characters that are looked through in a few milliseconds at most
@@ -88,6 +88,8 @@ async def complete(message: Message, wanted: Iterable[tuple[object, Fetch]], *, 
     size = 0
     for fetch in dict(wanted).values():
         found = await beside(size, fetch)
+        if found is None:
+            continue
         if isinstance(found, Block):
             blocks.append(found)
             size += found.size
@@ -98,11 +100,12 @@ async def complete(message: Message, wanted: Iterable[tuple[object, Fetch]], *, 
     return attrs.evolve(message, content=compose(message.content, blocks, notes))
 
 
-async def beside(size: int, fetch: Fetch) -> Block | Problem:
+async def beside(size: int, fetch: Fetch) -> Block | Problem | None:
     """One more block, or why there is none: also because it is too much beside so many bytes of others."""
     try:
         block = await fetch()
-        check_total(size + block.size, block)
+        if block is not None:
+            check_total(size + block.size, block)
     except Problem as problem:
         return problem
     return block
@@ -116,6 +119,7 @@ class Gather:
     place: Place
     seen: Given
     is_strict: bool  # what is mentioned must be there
+    taken: set[tuple[str, Lines | None]] = attrs.field(factory=set)  # files by their real paths
 
     def mentioned(self, mentions: Sequence[Mention]) -> Iterator[tuple[object, Fetch]]:
         """What some mentions stand for."""
@@ -139,8 +143,11 @@ class Gather:
             yield MentionKind.DIAGNOSTICS, self._diagnostics
 
     def _file(self, path: str, lines: Lines | None) -> tuple[object, Fetch]:
-        async def fetch() -> Block:
+        async def fetch() -> Block | None:
             located = await self.ports.context_files.locate(self.place.folder, path)
+            if (located.real, lines) in self.taken:
+                return None
+            self.taken.add((located.real, lines))
             return file_block(located.shown, await self._text(located, lines), lines)
 
         return (path, lines), fetch

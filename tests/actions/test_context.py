@@ -53,8 +53,8 @@ async def sent(
     folder: Path | None,
     *texts: str,
     given: Given | None = None,
-    unmentioned: Given | None = None,
-    lasting: bool = False,
+    lasting: Given | None = None,
+    is_cleared: bool = False,
     **ports: object,
 ) -> list[str]:
     """What user messages become; each but the last has been answered."""
@@ -64,16 +64,16 @@ async def sent(
     place = Place(None if folder is None else str(folder))
     world = ports_of(**{"context_files": WorkspaceFiles(), **ports})
     found = await attach(
-        world, place, messages[:-1], given or Given(), lasting=lasting, unmentioned=unmentioned
+        world, place, messages[:-1], given or Given(), lasting or Given(), is_cleared=is_cleared
     )
     assert [m.content for m in found[1::2]] == ["answer @file:a.py"] * (len(texts) - 1)
     return [m.content for m in found[::2]]
 
 
-async def refusal(folder: Path | None, *texts: str, given: Given | None = None) -> Problem:
+async def refusal(folder: Path | None, *texts: str, **given: Given | None) -> Problem:
     """Why a message is not sent."""
     with pytest.raises(Problem) as refused:
-        await sent(folder, *texts, given=given)
+        await sent(folder, *texts, **given)  # type: ignore[arg-type]
     assert SECRET not in refused.value.message
     return refused.value
 
@@ -278,19 +278,41 @@ async def test_what_belongs_to_the_whole_conversation(folder: Path) -> None:
     """It goes where it is mentioned, in earlier messages too; else along with the first."""
     given = Given(SELECTION, (), (Diagnostic("untitled:x", 0, Severity.HINT, "odd"),))
     odd = "Diagnostics:\n```\nuntitled:x:1 hint: odd\n```"
-    assert await sent(folder, "one", "two", given=given, lasting=True) == [
+    assert await sent(folder, "one", "two", lasting=given) == [
         f"one\n\n{SELECTED}\n\n{odd}",
         "two",
     ]
-    assert await sent(folder, "one", "@selection", "three", given=given, lasting=True) == [
+    assert await sent(folder, "one", "@selection", "three", lasting=given) == [
         f"one\n\n{odd}",
         f"@selection\n\n{SELECTED}",
         "three",
     ]
 
 
+async def test_what_is_given_now_is_apart_from_what_belongs_to_the_conversation(folder: Path) -> None:
+    """It goes along with the last message, and must be there; what is mentioned there means both."""
+    odd, hint = (Diagnostic(f"untitled:{n}", 0, Severity.HINT, n) for n in ("odd", "hint"))
+    lasting, given = Given(SELECTION, (), (odd,)), Given(None, ("a.py",), (hint,))
+    file = "File `a.py`:\n```py\none\ntwo\nthree\n```"
+    lines = ["untitled:odd:1 hint: odd", "untitled:hint:1 hint: hint"]
+    one, two = [f"Diagnostics:\n```\n{line}\n```" for line in lines]
+    both = "Diagnostics:\n```\n{}\n{}\n```".format(*lines)
+    assert await sent(folder, "1", "2", given=given, lasting=lasting) == [
+        f"1\n\n{SELECTED}\n\n{one}",
+        f"2\n\n{file}\n\n{two}",
+    ]
+    assert await sent(folder, "1", "@diagnostics", given=given, lasting=lasting) == [
+        f"1\n\n{SELECTED}",
+        f"@diagnostics\n\n{both}\n\n{file}",
+    ]
+    assert await sent(folder, "1", given=given, lasting=lasting) == [f"1\n\n{SELECTED}\n\n{file}\n\n{both}"]
+    assert await sent(folder, "1", given=given, lasting=lasting, is_cleared=True) == [f"1\n\n{file}\n\n{two}"]
+    missing = Given(None, ("gone.py",))
+    assert "gone.py is not there" in (await refusal(folder, "1", "2", given=missing, lasting=lasting)).message
+
+
 async def test_what_goes_along_without_a_mention_may_be_less_than_is_given(folder: Path) -> None:
     """What is given goes where it is mentioned all the same."""
     given = Given(SELECTION)
     for text, expected in (("one", "one"), ("@selection", f"@selection\n\n{SELECTED}")):
-        assert await sent(folder, text, given=given, lasting=True, unmentioned=Given()) == [expected]
+        assert await sent(folder, text, lasting=given, is_cleared=True) == [expected]

@@ -344,6 +344,23 @@ async def test_a_document_and_its_client_both_give(scene: Scene, folder: Path) -
     assert sent(scene) == [f"Why?\n\n{selected}\n\nFile `src/a.py`:\n```py\none\ntwo\nthree\n```"]
 
 
+async def test_what_a_client_gives_goes_along_with_a_documents_last_message(
+    scene: Scene, folder: Path
+) -> None:
+    """Not with the first, to which the document's own belongs; what is not there is told, not noted."""
+    client = await scene.start(folder)
+    editor = Editor(client)
+    buffer = editor.write(
+        folder / "chat.qwen.md", "### user\n\none\n\n### assistant\n\nuno\n\n### user\n\ntwo\n"
+    )
+    for files, why in ((["missing.txt"], "is not there"), ([".env"], "hold keys or passwords")):
+        with pytest.raises(RpcError, match=why):
+            await client.command("qwen.chat.send", document=buffer.uri, context={"files": files}, wait=True)
+    assert scene.requests("chat") == []
+    await client.command("qwen.chat.send", document=buffer.uri, context={"files": ["src/a.py"]}, wait=True)
+    assert sent(scene) == ["one", "uno", "two\n\nFile `src/a.py`:\n```py\none\ntwo\nthree\n```"]
+
+
 async def test_a_document_is_asked_about_once(scene: Scene, folder: Path) -> None:
     """A yes to a secret holds for the document: it is sent whole with each message."""
     client = await scene.start(folder)

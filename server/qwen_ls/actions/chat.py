@@ -60,8 +60,8 @@ class Turn:
     place: Place
     is_kept: bool = True
     given: Given = attrs.field(factory=Given)
-    is_given_for_good: bool = False  # what is given belongs to the whole conversation
-    unmentioned: Given | None = None  # what of it goes along without a mention; None: all of it
+    lasting: Given = attrs.field(factory=Given)  # what belongs to the whole conversation
+    is_cleared: bool = False  # the conversation has begun anew: that goes only where it is mentioned
     raw_from: int = 0  # the messages from here on are as they were written
     thread: str = ""  # what a yes to sending secrets holds for; empty: the conversation
     asked_model: str | None = None
@@ -201,9 +201,8 @@ class Chats:
     async def _complete(self, turn: Turn) -> None:
         """Put what goes along into the messages that are as they were written. Raises Problem."""
         sent, written = turn.messages[: turn.raw_from], turn.messages[turn.raw_from :]
-        lasting, unmentioned = turn.is_given_for_good, turn.unmentioned
         found = await attach(
-            self._ports, turn.place, written, turn.given, lasting=lasting, unmentioned=unmentioned
+            self._ports, turn.place, written, turn.given, turn.lasting, is_cleared=turn.is_cleared
         )
         turn.messages = (*sent, *found)
         turn.raw_from = len(turn.messages)  # signed in meanwhile, the turn is run once more

@@ -19,6 +19,7 @@ from qwen_ls.core.context import (
     diagnostics_block,
     file_block,
     selection_block,
+    together,
 )
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.mentions import Lines, Mention, MentionKind, find_mentions
@@ -42,16 +43,16 @@ async def attach(
     place: Place,
     messages: Sequence[Message],
     given: Given = NOTHING,
+    lasting: Given = NOTHING,
     *,
-    lasting: bool = False,
-    unmentioned: Given | None = None,
+    is_cleared: bool = False,
 ) -> tuple[Message, ...]:
     """The messages as they are sent: each user message with what it mentions, the last with what is given.
 
     All that is given goes along with the last user message, whether it is mentioned or not: a client gives
-    what its user chose. With `lasting`, what is given belongs to the whole conversation, as a chat
-    document's front matter does: it goes where it is mentioned, else along with the first user message.
-    Of what is not mentioned, `unmentioned` alone goes along, where it is not None.
+    what its user chose. `lasting` belongs to the whole conversation, as a chat document's front matter does:
+    it goes where it is mentioned, else along with the first user message, unless the conversation
+    `is_cleared`, and begins anew.
     What the last message mentions must be there, else Problem (not-supported, too-large). A file that an
     earlier one mentioned may have gone, and a short note says so in its place; its `@selection` and
     `@diagnostics` are left as words, since what they meant then only the client may know.
@@ -67,26 +68,36 @@ async def attach(
         mentions = look()
     else:  # a long text takes a moment
         mentions = await asyncio.get_running_loop().run_in_executor(None, look)
-    bearer = asked[0] if lasting else asked[-1]
-    said = {m.kind for i in asked for m in mentions[i]} if lasting else set()
+    said = {m.kind for i in asked for m in mentions[i]}
     sent = list(messages)
     for i in asked:
-        seen = given if lasting or i == asked[-1] else NOTHING
-        gather = Gather(ports, place, seen, is_strict=i == asked[-1])
-        wanted = list(gather.mentioned(mentions[i]))
-        if i == bearer:
-            wanted += attrs.evolve(gather, seen=seen if unmentioned is None else unmentioned).given(but=said)
+        is_last = i == asked[-1]
+        gather = Gather(ports, place, together(lasting, given) if is_last else lasting, is_last)
+        wanted = dict(gather.mentioned(mentions[i]))
+        unmentioned = without(lasting, said) if i == asked[0] and not is_cleared else NOTHING
+        if is_last:
+            unmentioned = together(unmentioned, given)
+        for key, fetch in attrs.evolve(gather, seen=unmentioned).given():
+            wanted.setdefault(key, fetch)
         if wanted:
-            sent[i] = await complete(messages[i], wanted, is_last=i == asked[-1])
+            sent[i] = await complete(messages[i], wanted.values(), is_last=is_last)
     return tuple(sent)
 
 
-async def complete(message: Message, wanted: Iterable[tuple[object, Fetch]], *, is_last: bool) -> Message:
-    """One message with its blocks, each once; a note for what is not there. Raises Problem for the last."""
+def without(given: Given, kinds: set[MentionKind]) -> Given:
+    """What is given, but for what some kinds of mentions mean."""
+    selection = None if MentionKind.SELECTION in kinds else given.selection
+    return attrs.evolve(
+        given, selection=selection, diagnostics=() if MentionKind.DIAGNOSTICS in kinds else given.diagnostics
+    )
+
+
+async def complete(message: Message, wanted: Iterable[Fetch], *, is_last: bool) -> Message:
+    """One message with its blocks; a note for what is not there. Raises Problem for the last."""
     blocks: list[Block] = []
     notes: list[str] = []
     size = 0
-    for fetch in dict(wanted).values():
+    for fetch in wanted:
         found = await beside(size, fetch)
         if found is None:
             continue
@@ -133,13 +144,13 @@ class Gather:
             elif mention.kind is MentionKind.DIAGNOSTICS and (self.is_strict or self.seen.diagnostics):
                 yield mention.kind, self._diagnostics
 
-    def given(self, but: set[MentionKind]) -> Iterator[tuple[object, Fetch]]:
-        """What was given, but for some kinds of it."""
-        if self.seen.selection is not None and MentionKind.SELECTION not in but:
+    def given(self) -> Iterator[tuple[object, Fetch]]:
+        """All that was given."""
+        if self.seen.selection is not None:
             yield MentionKind.SELECTION, self._selection
         for path in self.seen.files:
             yield self._file(path, None)
-        if self.seen.diagnostics and MentionKind.DIAGNOSTICS not in but:
+        if self.seen.diagnostics:
             yield MentionKind.DIAGNOSTICS, self._diagnostics
 
     def _file(self, path: str, lines: Lines | None) -> tuple[object, Fetch]:

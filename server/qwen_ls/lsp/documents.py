@@ -10,7 +10,7 @@ import attrs
 from qwen_ls import contract, payloads
 from qwen_ls.core.chat import Role
 from qwen_ls.core.chatdoc import LANGUAGE_ID, SUFFIX, parse_document
-from qwen_ls.core.context import given_of, together
+from qwen_ls.core.context import given_of
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.slash import is_cleared
 from qwen_ls.lsp.chat import Conversation, given_by
@@ -128,10 +128,8 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     asked = message_of(document, text)
     turn = world.chats.begin(place, None, document.messages, None, keep=False)
     turn.asked_model = params.model or document.front.get("model") or None
-    chosen = given_by(params.context)
-    turn.given = together(given_of(document.front), chosen)
-    turn.unmentioned = chosen if is_cleared(document.messages) else None
-    turn.is_given_for_good, turn.thread = True, text.uri
+    turn.given, turn.lasting = given_by(params.context), given_of(document.front)
+    turn.is_cleared, turn.thread = is_cleared(document.messages), text.uri
     try:
         writing = session.documents.begin(text, asked, turn.stop)
     except Problem:

@@ -158,6 +158,11 @@ def test_an_echoed_secret_is_blotted(status: int, said: str) -> None:
         assert "sk-can" not in explain(status, body).message
 
 
+def names_the_proxys_places(problem: Problem) -> bool:
+    """Whether the remedy says where a proxy can be set, first what comes first."""
+    return "the setting proxy, else HTTPS_PROXY" in problem.remedy
+
+
 def test_a_rejected_key_names_its_place() -> None:
     """Fingerprint, file and line; the remedy is to replace it there."""
     problem = explain(401, error("Incorrect API key provided"))
@@ -269,6 +274,7 @@ def test_a_web_page_in_place_of_json(status: int, kind: Kind, cause: Cause | Non
     """With 200 it is a captive portal; with 5xx the provider is down; with 404 the address is wrong."""
     problem = explain(status, content_type="text/html; charset=utf-8")
     assert (problem.kind, problem.cause) == (kind, cause)
+    assert names_the_proxys_places(problem) is (cause is Cause.PROXY)
 
 
 @pytest.mark.parametrize("cause", Cause)
@@ -277,6 +283,7 @@ def test_no_reply(cause: Cause) -> None:
     problem = explain_no_reply(NoReply(cause, "why\nnot"), key())
     assert (problem.kind, problem.cause, problem.retryable) == (Kind.NETWORK, cause, True)
     assert "https://h.example could not be reached: why not (OPENAI_BASE_URL at /p/.env:4)" in problem.message
+    assert names_the_proxys_places(problem) is (cause is Cause.PROXY)
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,15 @@ async def test_a_refused_port_is_named(shell: Shell) -> None:
     assert "environment variable OPENAI_BASE_URL" in done.complaint
 
 
+async def test_a_proxy_of_the_settings_that_is_not_there(shell: Shell, variables: Variables) -> None:
+    """The line says where it can be set, as it is no variable's."""
+    path = shell.home / ".config/qwen-ls/settings.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"proxy": "http://127.0.0.1:1"}))
+    done = await shell.run("chat", "hi", env={**variables, "OPENAI_BASE_URL": "https://llm.invalid/v1"})
+    assert (done.code, "the setting proxy" in done.complaint) == (1, True)
+
+
 async def test_a_wrong_key_is_rejected(shell: Shell, provider: RunningProvider, variables: Variables) -> None:
     """A key the provider does not know is named by its file and line, and by its last four characters."""
     wrong = canary("wrong key")

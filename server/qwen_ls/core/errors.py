@@ -79,6 +79,13 @@ class Cause(str, Enum):
     ENCODING = "encoding"
 
 
+# Where a proxy is named, first what comes first; NO_PROXY excepts a host from either.
+CHECK_PROXY = (
+    "Check the setting proxy, else HTTPS_PROXY, and NO_PROXY in the environment the server is started in"
+)
+PROXY_LOGIN = "Put them into the setting proxy, else HTTPS_PROXY in the environment the server is started in"
+
+
 @attrs.frozen
 class Action:
     """A next step a client may offer as a button: a server command and its one argument."""

@@ -18,7 +18,7 @@ from qwen_ls.core.credentials import (
     is_stored,
     sign_in_again,
 )
-from qwen_ls.core.errors import Cause, Kind, Problem, one_line
+from qwen_ls.core.errors import CHECK_PROXY, PROXY_LOGIN, Cause, Kind, Problem, one_line
 from qwen_ls.core.origin import read_base_url
 from qwen_ls.core.providers import CODING_PLAN
 
@@ -153,7 +153,7 @@ def intercepted(refusal: Refusal, credential: Credential) -> Problem:
     """A proxy or a captive portal answered in the provider's place."""
     if refusal.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         what, cause = "The proxy wants a user and password", Cause.PROXY
-        remedy = "Put them into HTTPS_PROXY in the environment the server is started in"
+        remedy = PROXY_LOGIN
     else:
         what, cause = f"A web page came back in place of {host(credential)}'s answer", Cause.CAPTIVE_PORTAL
         remedy = "Sign in to the network in a browser, and check that the base URL ends in /v1"
@@ -185,7 +185,7 @@ def explain_no_reply(result: NoReply, credential: Credential) -> Problem:
         Cause.DNS: "Check the host's name in the base URL, and the network",
         Cause.REFUSED: "Check that the server runs and the port in the base URL is right",
         Cause.TLS: "If a proxy re-signs traffic, name its CA in SSL_CERT_FILE before the server starts",
-        Cause.PROXY: "Check HTTPS_PROXY and NO_PROXY in the environment the server is started in",
+        Cause.PROXY: CHECK_PROXY,
     }.get(result.cause, "Check the network and try again")
     what = f"{host(credential)} could not be reached: {result.detail}"
     where = str(credential.claim.base_url.source)

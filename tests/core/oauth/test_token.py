@@ -415,6 +415,7 @@ def test_an_unreachable_sign_in_server(cause: Cause) -> None:
     assert (problem.kind, problem.cause, problem.retryable) == (Kind.NETWORK, cause, True)
     assert "https://chat.qwen.ai" in str(problem)
     assert problem.remedy
+    assert ("the setting proxy, else HTTPS_PROXY" in problem.remedy) is (cause is Cause.PROXY)
 
 
 @pytest.mark.parametrize(
@@ -437,6 +438,7 @@ def test_what_may_pass(reply: Reply, kind: Kind, cause: Cause | None) -> None:
     assert (problem.kind, problem.cause, problem.retryable) == (kind, cause, True)
     assert "https://chat.qwen.ai)" in problem.message
     assert problem.remedy
+    assert ("the setting proxy, else HTTPS_PROXY" in problem.remedy) is (cause is Cause.PROXY)
 
 
 @pytest.mark.parametrize(

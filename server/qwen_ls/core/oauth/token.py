@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from qwen_ls.core.errors import Cause, Kind, Problem, one_line
+from qwen_ls.core.errors import CHECK_PROXY, PROXY_LOGIN, Cause, Kind, Problem, one_line
 from qwen_ls.core.intents import Flow, NoReply, PostForm, Reply
 from qwen_ls.core.origin import CATALOGUE_ORIGINS, parse_base_url
 from qwen_ls.core.providers import DASHSCOPE
@@ -240,7 +240,7 @@ def login_failed(what: str, *, retryable: bool = False) -> Problem:
 def no_reply(result: NoReply, url: str) -> Problem:
     """The sign-in server could not be reached."""
     remedy = {
-        Cause.PROXY: "Check HTTPS_PROXY and NO_PROXY in the environment the server was started in",
+        Cause.PROXY: CHECK_PROXY,
         Cause.TLS: "If a proxy re-signs traffic, name its CA in SSL_CERT_FILE before the server starts",
     }.get(result.cause, "Check the network and try again")
     what = f"The sign-in server could not be reached: {result.detail}"
@@ -261,7 +261,7 @@ def passing_failure(reply: Reply, url: str) -> Problem | None:
         remedy = "If the network wants you to sign in, do so in a browser, and try again"
     elif status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         cause, what = Cause.PROXY, "The proxy wants a user and password"
-        remedy = "Put them into HTTPS_PROXY in the environment the server is started in"
+        remedy = PROXY_LOGIN
     elif status == HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED or is_page(reply):
         cause, what = Cause.CAPTIVE_PORTAL, "A web page came back in place of the sign-in server's answer"
         remedy = "Sign in to the network in a browser, and try again"

@@ -126,6 +126,17 @@ async def test_each_who_joins_has_the_key(client: Client, provider: RunningProvi
     assert len(await provider.log("keys")) == 1
 
 
+async def test_below_the_choice_of_the_folder(client: Client) -> None:
+    """The key is the user's; that the folder's own choice stays in force is said."""
+    await client.command("qwen.auth.switch", method="qwen-oauth")
+    browser = Browser(client)
+    _, login = client.begin("qwen/auth/login", {**METHOD, "target": "user"})
+    await browser.visit(await browser.page())
+    result = (await login)["result"]
+    assert result["status"]["method"] == "qwen-oauth"
+    assert "qwen-oauth stays in force here (folder comes first)" in result["message"]
+
+
 async def test_junk_at_the_redirect_changes_nothing(client: Client) -> None:
     """Wrong addresses, a wrong state and a missing code are 404; the real answer still arrives."""
     browser = Browser(client)

@@ -202,6 +202,17 @@ async def test_choices_are_remembered_per_folder_and_per_user(scene: Scene) -> N
     assert await method_of(linked) == ("api-key", "folder")  # a folder is known by its real path
 
 
+async def test_a_sign_in_below_the_choice_of_the_folder(scene: Scene) -> None:
+    """It is kept and chosen for the user; that the folder's own choice stays in force is said."""
+    client = await both(scene, scene.folder())
+    await client.command(SWITCH, method="api-key")
+    result = await scene.sign_in(client, target="user")
+    assert result["message"] == (
+        f"Signed in to Qwen. {QWEN} is remembered, but api-key stays in force here (folder comes first)"
+    )
+    assert result["status"]["method"] == "api-key"
+
+
 async def test_without_a_folder_the_choice_is_the_users(scene: Scene) -> None:
     """A document outside every folder, and a server with none, choose for the user."""
     client = await both(scene)

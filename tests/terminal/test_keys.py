@@ -198,6 +198,16 @@ async def test_logging_out_without_a_method_is_of_what_is_in_force(
     ]
 
 
+async def test_a_login_below_the_choice_of_the_folder(shell: Shell) -> None:
+    """The key is stored and chosen for the user; that another method stays in force here is said."""
+    allow_plaintext(shell)
+    await shell.run("switch", "qwen-oauth", "--folder", ".")
+    nobody = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # so that the check of the key reaches nobody
+    done = await shell.run("login", "api-key", stdin=KEY.encode(), env=nobody)
+    stays = "api-key is remembered, but qwen-oauth stays in force here (folder comes first)"
+    assert (done.code, done.out.splitlines()[1:]) == (0, [stays])
+
+
 async def test_two_providers_keys(shell: Shell, provider: RunningProvider) -> None:
     """The one stored last signs and is starred; `--provider` removes the one that is meant."""
     allow_plaintext(shell)

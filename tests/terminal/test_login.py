@@ -116,6 +116,14 @@ async def test_where_the_choice_is_kept(
     assert choices_of(shell) == wanted
 
 
+async def test_a_choice_that_stays_in_force_is_said(shell: Shell, provider: RunningProvider) -> None:
+    """The sign-in counts for the user, and the folder's own choice comes first."""
+    await shell.run("switch", "api-key", "--folder", ".")
+    assert await sign_in(shell, provider) == (
+        "Signed in to Qwen. qwen-oauth is remembered, but api-key stays in force here (folder comes first)\n"
+    )
+
+
 async def test_ctrl_c_ends_a_sign_in_and_nothing_is_written(shell: Shell, provider: RunningProvider) -> None:
     """The key itself, pressed on the terminal: exit code 130, no file, no word after it."""
     await provider.configure(interval=1)

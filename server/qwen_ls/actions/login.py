@@ -14,7 +14,7 @@ from qwen_ls.actions.chat import uncancel
 from qwen_ls.actions.drive import drive
 from qwen_ls.actions.provider import Signed, check
 from qwen_ls.actions.resolve import stand
-from qwen_ls.actions.switch import remember
+from qwen_ls.actions.switch import overruled, remember
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH, oauth_credential
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.oauth.device import DeviceAuthorization, device_flow
@@ -198,7 +198,11 @@ class Logins:
     async def _for_everybody(self, flight: Flight, keep: Callable[[Login], Awaitable[SignedIn]]) -> None:
         """Keep it for each who has asked, and for those who join meanwhile; the next begins anew."""
         while waiting := [login for login in flight.logins if login.outcome is None]:
-            waiting[0].outcome = await keep(waiting[0])
+            login = waiting[0]
+            signed_in = await keep(login)
+            if stays := await overruled(self._ports, login.place, signed_in.method):
+                signed_in = attrs.evolve(signed_in, message=f"{signed_in.message}. {stays}")
+            login.outcome = signed_in
         del self._flights[flight.method]
 
 

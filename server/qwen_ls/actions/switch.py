@@ -21,17 +21,24 @@ async def switch(ports: Ports, place: Place, method: str, target: str | None) ->
     """
     check_method(ports, method)
     await remember(ports, place, method, target)
-    standing = await stand(ports, place)
-    resolution = standing.resolution
-    if resolution.method != method:
-        return (
-            f"{method} is remembered, but {resolution.method} stays in force here "
-            f"({resolution.chosen_by.value} comes first)"
-        )
+    if (stays := await overruled(ports, place, method)) is not None:
+        return stays
+    resolution = (await stand(ports, place)).resolution
     if resolution.problem is not None:
         return f"Switched to {method}. {resolution.problem.message}"
     credential = resolution.require()
     return f"Switched to {method}: {credential.provider.label}, {credential.claim.source}"
+
+
+async def overruled(ports: Ports, place: Place, method: str) -> str | None:
+    """That `method` has been remembered and another one is in force at `place` all the same, if so."""
+    resolution = (await stand(ports, place)).resolution
+    if resolution.method == method:
+        return None
+    return (
+        f"{method} is remembered, but {resolution.method} stays in force here "
+        f"({resolution.chosen_by.value} comes first)"
+    )
 
 
 def check_method(ports: Ports, method: str) -> None:

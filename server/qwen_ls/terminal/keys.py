@@ -10,7 +10,7 @@ from qwen_ls.actions import trust
 from qwen_ls.actions.keys import NewKey, remove_key, set_key
 from qwen_ls.actions.logout import as_target
 from qwen_ls.actions.resolve import stand
-from qwen_ls.actions.switch import remember
+from qwen_ls.actions.switch import overruled, remember
 from qwen_ls.core.credentials import API_KEY
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.origin import Decision
@@ -50,6 +50,8 @@ async def login_by_key(run: Run) -> int:
     """Check a key, store it, and make `api-key` the method in force."""
     await keys_set(run)
     await remember(run.ports, run.place, API_KEY, run.target)
+    if stays := await overruled(run.ports, run.place, API_KEY):
+        run.output.line(stays)
     return 0
 
 

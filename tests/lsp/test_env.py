@@ -206,6 +206,39 @@ async def test_a_symbolic_link_to_a_folder(scene: Scene) -> None:
         assert (status["model"], status["uri"]) == ("by-the-real-path", link.as_uri())
 
 
+async def test_a_link_to_a_folder_is_turned(scene: Scene) -> None:
+    """The next message is signed by what it leads to now, as one after a new start would be."""
+    scene.provider.configure(keys=[ONE, TWO])
+    old, new = scene.folder("old", scene.pair(ONE, "old")), scene.folder("new", scene.pair(TWO, "new"))
+    link = scene.root / "current"
+    link.symlink_to(old)
+    client = await scene.start(link)
+    await chat(client)
+    (scene.root / "next").symlink_to(new)
+    (scene.root / "next").replace(link)
+    await chat(client)
+    assert models(scene) == ["old", "new"]
+    status = await client.command("qwen.auth.status", uri=(link / "a.py").as_uri())
+    assert (status["model"], status["uri"]) == ("new", link.as_uri())
+
+
+async def test_the_deepest_folder_is_so_on_the_disk(scene: Scene) -> None:
+    """However long the name of another one; a document that lies in none by name is followed."""
+    real = scene.folder("real", scene.pair(ONE, "outer"))
+    inner = scene.folder("real/inner", scene.pair(ONE, "inner"))
+    long, third = scene.folder("a/much/longer/name") / "link", scene.root / "third"
+    long.symlink_to(real)
+    third.symlink_to(real)
+    client = await scene.start(long, inner)
+    for document, model in (
+        (inner / "a.py", "inner"),
+        (real / "a.py", "outer"),
+        (third / "a.py", "outer"),
+        (third / "inner" / "a.py", "inner"),
+    ):
+        assert (await client.command("qwen.auth.status", uri=document.as_uri()))["model"] == model
+
+
 async def test_a_workspace_inside_home_reads_the_users_own_file(scene: Scene) -> None:
     """A home file that is met on the way up is the user's by its real path: no key of it needs a question."""
     folder = scene.home / "src" / "ws"

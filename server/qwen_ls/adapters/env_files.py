@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import stat
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from qwen_ls.adapters.env_template import prepare
-from qwen_ls.adapters.files import DEADLINE, answered, glance, in_time, read_regular
+from qwen_ls.adapters.files import DEADLINE, InTurn, in_time, read_regular
 from qwen_ls.core.envchain import (
     ABSENT,
     Candidate,
@@ -127,37 +126,19 @@ class EnvFileSystem:
     uid: int | None = attrs.field(factory=getattr(os, "getuid", lambda: None))
     _seen: dict[str, tuple[Signature, Look]] = attrs.field(factory=dict, repr=False)
     _known: dict[Wanted, tuple[Looks, Chains]] = attrs.field(factory=dict, repr=False)
-
-    _asked: dict[str | None, float] = attrs.field(factory=dict, repr=False)  # and not answered, since when
-    _last: dict[str | None, asyncio.Future[Chains]] = attrs.field(factory=dict, repr=False)
+    _looks: InTurn = attrs.field(factory=InTurn, repr=False)
 
     def find(self, folder: str | None, excluded: Sequence[str]) -> Awaitable[Chains]:
         """The chain from `folder` (None: the home files) upward, and that of the home files alone.
 
         A disk that does not answer within 2 s counts as one with no files, and is a problem. One folder is
-        searched at a time, and not again before it has answered, so that it holds one thread and not all.
+        searched at a time.
         """
-        last = self._last.get(folder)
-        if last is None or last.done() or last.get_loop() is not asyncio.get_running_loop():
-            last = self._begin(folder, tuple(excluded))
-        else:
-            last = asyncio.ensure_future(self._after(last, folder, tuple(excluded)))
-        self._last[folder] = last
-        last.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return asyncio.shield(last)  # whoever asked may be cancelled; the look goes on
 
-    async def _after(self, last: asyncio.Future[Chains], folder: str | None, excluded: Excluded) -> Chains:
-        await asyncio.wait({last})
-        return await self._begin(folder, excluded)
-
-    def _begin(self, folder: str | None, excluded: Excluded) -> asyncio.Future[Chains]:
         def late() -> Chains:
             return hung(folder), hung(None)
 
-        now = time.monotonic()
-        if now - self._asked.setdefault(folder, now) >= DEADLINE:
-            return answered(late())
-        return glance(partial(self.search, folder, excluded), DEADLINE, late)
+        return self._looks.look(folder, partial(self.search, folder, tuple(excluded)), late, DEADLINE)
 
     async def prepare(self, folder: str | None) -> tuple[str, bool, bool]:
         """Make `.qwen/.env` in a folder, or in the home: its path, whether it is new, whether git ignores it.
@@ -174,12 +155,6 @@ class EnvFileSystem:
 
     def search(self, folder: str | None, excluded: tuple[str, ...]) -> Chains:
         """The same, in this thread. As long as the disk says the same, so does this."""
-        try:
-            return self._search_if_changed(folder, excluded)
-        finally:
-            self._asked.pop(folder, None)
-
-    def _search_if_changed(self, folder: str | None, excluded: tuple[str, ...]) -> Chains:
         known = self._known.get((folder, excluded))
         if known is not None and known[0].still_hold():
             return known[1]

@@ -19,6 +19,7 @@ import stat
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -27,7 +28,7 @@ if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from filelock import FileLock
@@ -163,6 +164,49 @@ def answered(result: Result) -> asyncio.Future[Result]:
     future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
     future.set_result(result)
     return future
+
+
+@attrs.define(eq=False)
+class InTurn:
+    """Looks at what may lie on a disk that hangs: at each thing one look at a time.
+
+    Before it has answered it is not looked at again, so that it holds one thread and not all.
+    """
+
+    _asked: dict[str | None, float] = attrs.field(factory=dict)  # and not answered, since when
+    _last: dict[str | None, asyncio.Future[Any]] = attrs.field(factory=dict)
+
+    def look(
+        self, what: str | None, work: Callable[[], Result], late: Callable[[], Result], seconds: float
+    ) -> Awaitable[Result]:
+        """What `work` finds out about a thing, or what stands in for it after so many seconds."""
+        begin = partial(self._begin, what, work, late, seconds)
+        last = self._last.get(what)
+        if last is None or last.done() or last.get_loop() is not asyncio.get_running_loop():
+            last = begin()
+        else:
+            last = asyncio.ensure_future(self._after(last, begin))
+        self._last[what] = last
+        last.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return asyncio.shield(last)  # whoever asked may be cancelled; the look goes on
+
+    async def _after(self, last: asyncio.Future[Any], begin: Callable[[], asyncio.Future[Result]]) -> Result:
+        await asyncio.wait({last})
+        return await begin()
+
+    def _begin(
+        self, what: str | None, work: Callable[[], Result], late: Callable[[], Result], seconds: float
+    ) -> asyncio.Future[Result]:
+        def run() -> Result:
+            try:
+                return work()
+            finally:
+                self._asked.pop(what, None)
+
+        now = time.monotonic()
+        if now - self._asked.setdefault(what, now) >= seconds:
+            return answered(late())
+        return glance(run, seconds, late)
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import os
+from functools import lru_cache, partial
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import attrs
 from pygls.uris import to_fs_path
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from qwen_ls.adapters.files import InTurn
 
 
 @attrs.frozen
@@ -29,17 +34,15 @@ class Folder:
 class Folders:
     """The folders that are open, in the client's order."""
 
-    _known: dict[str, Folder] = attrs.field(factory=dict)
+    _real: dict[str, str] = attrs.field(factory=dict)  # by path, as last found
+    _looks: InTurn | None = None
 
     async def open(self, uris: list[str]) -> list[Folder]:
         """The folders of `uris`; other schemes than `file` have no place on this disk."""
-        loop = asyncio.get_running_loop()
-        for uri in uris:
-            path = path_of(uri)
-            if uri not in self._known and path is not None:
-                real = await loop.run_in_executor(None, os.path.realpath, path)
-                self._known[uri] = Folder(uri, path, real)
-        return [self._known[uri] for uri in uris if uri in self._known]
+        named = [(uri, path) for uri in uris if (path := path_of(uri)) is not None]
+        links = {path: self._resolve(path) for _, path in named if self._real.get(path) != path}
+        real = {path: await look for path, look in links.items()}  # all have begun before any is awaited
+        return [Folder(uri, path, real.get(path, path)) for uri, path in named]
 
     async def of(self, uri: str | None, uris: list[str]) -> Folder | None:
         """The folder a request is about.
@@ -54,10 +57,28 @@ class Folders:
         if path is None:
             return None
         holding = [f for f in folders if is_within(path, f.path) or is_within(path, f.real)]
-        return max(holding, key=lambda f: len(PurePath(f.path).parts), default=None)
+        if folders and not holding:
+            real = await self._look(None, partial(os.path.realpath, path), lambda: path)
+            holding = [f for f in folders if is_within(real, f.real)]
+        return max(holding, key=lambda f: len(PurePath(f.real).parts), default=None)
+
+    def _resolve(self, path: str) -> Awaitable[str]:
+        """A folder's real path; asked for each time where there is a link in it, which may be turned."""
+
+        def resolve() -> str:
+            real = self._real[path] = os.path.realpath(path)
+            return real
+
+        return self._look(path, resolve, lambda: self._real.get(path, path))
+
+    def _look(self, what: str | None, work: Callable[[], str], late: Callable[[], str]) -> Awaitable[str]:
+        from qwen_ls.adapters.files import DEADLINE, InTurn  # noqa: PLC0415 - loaded by now
+
+        self._looks = self._looks or InTurn()
+        return self._looks.look(what, work, late, DEADLINE)
 
 
-@functools.lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def path_of(uri: str) -> str | None:
     """The absolute path of a `file:` URI without a NUL; None for anything else."""
     if not uri.lower().startswith("file:") or "%00" in uri:
@@ -69,7 +90,7 @@ def path_of(uri: str) -> str | None:
     return os.path.normpath(path) if path and PurePath(path).is_absolute() else None
 
 
-@functools.lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def is_within(path: str, folder: str) -> bool:
     """Whether `path` is `folder` or lies below it."""
     return PurePath(path).is_relative_to(folder)

@@ -97,7 +97,8 @@ class Session:
         self.handover.sweep()
 
     def _load(self) -> None:
-        from qwen_ls.lsp import documents, kinds, verbs  # noqa: F401, PLC0415 - here, and nowhere sooner
+        from qwen_ls.adapters import files  # noqa: F401, PLC0415 - here, and nowhere sooner
+        from qwen_ls.lsp import documents, kinds, verbs  # noqa: F401, PLC0415 - as well
 
         decode({}, contract.ChatSendParams)  # what reads a message is made when it reads its first
         self.is_loaded = True

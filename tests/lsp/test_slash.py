@@ -72,17 +72,20 @@ async def reply_of_model(client: Client, text: str) -> str:
 
 
 async def test_status(scene: Scene, folder: Path) -> None:
-    """The line of the status, the key by its fingerprint, where it goes, and what is wrong."""
+    """The line of the status, the key by its fingerprint, where it goes, what is left, and what is wrong."""
     with (folder / ".env").open("a", encoding="utf-8") as file:
         file.write('OPENAI_API_KEY=\n"broken\n')
     (folder / ".env").write_text(scene.pair(KEY) + "broken line\n", encoding="utf-8")
     client = await scene.start(folder)
+    scene.provider.fault("chat", headers={"x-ratelimit-remaining-requests": "7 [x](http://x)"})
+    await chat(client, "hello")
     answer = await reply(client, "/status")
     status = await client.command("qwen.auth.status")
     lines = answer.splitlines()
     assert lines[0] == status["message"]
     assert f"- key: {status['fingerprint']}" in lines
     assert f"- base URL: {scene.provider.base_url}/v1" in lines
+    assert "- `x-ratelimit-remaining-requests: 7 [x](http://x)`" in lines
     assert any(line.startswith(f"- {folder}/.env:4: ") for line in lines)
     assert KEY not in answer
 

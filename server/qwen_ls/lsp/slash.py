@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qwen_ls.actions import models as models_action
 from qwen_ls.actions.switch import check_method, switch
 from qwen_ls.core.credentials import API_KEY
+from qwen_ls.core.envhelp import code
 from qwen_ls.core.slash import AUTH, CLEAR, HELP, MODEL, STATUS, Slash, help_line, help_text
 from qwen_ls.lsp import models
 from qwen_ls.lsp.methods import pick
@@ -65,9 +66,11 @@ async def run_status(session: Session, turn: Turn, _: str | None) -> str:
     if status.signed_in:
         lines += ["", f"- key: {status.fingerprint or 'none'}", f"- base URL: {status.base_url}"]
     used = status.quota
+    headers = used.headers if used is not None else {}
     if used is not None and used.requests_today is not None:
         minute = f"{used.requests_this_minute} of {used.minute_limit} this minute"
         lines.append(f"- requests: {minute}, {used.requests_today} of {used.day_limit} today")
+    lines += [f"- {code(f'{name}: {value}')}" for name, value in headers.items()]
     return "\n".join([*lines, *(f"- {p.file}:{p.line}: {p.text}" for p in status.problems)])
 
 

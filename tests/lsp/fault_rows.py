@@ -151,6 +151,7 @@ UNKNOWN = b"event: ping\ndata: {}\n\nretry: 5\nid: 7\nnoise\n\n"
 EXTRA = event(finish="stop", extra={"a": [1]})
 NO_CHOICES = b'data: {"choices": []}\n\ndata: {"choices": null}\n\n'
 NULLS = b'data: {"choices": [{"delta": null}]}\n\ndata: {"choices": [{"delta": {"content": null}}]}\n\n'
+OF_ANY_CASE = stream(TOLD + STOP).replace(b"text/event-stream", b"Text/Event-Stream; charset=utf-8")
 PLAIN = stream(TOLD).replace(b"text/event-stream", b"text/plain")
 MIXED = WORDS.replace(b"\n\n", b"\r\n\r", 2).replace(b"\n\n", b"\n\r\n", 1)
 SEVERAL_LINES = (WORDS + STOP).replace(b'{"choices"', b'{\ndata:"choices"')
@@ -204,6 +205,7 @@ ROWS = [
     faulty("P5 an error", "provider-down", THREE, error_event=3),
     faulty("P5 its code counts", "key-rejected", THREE, error_event=3, error={"code": "invalid_api_key"}),
     faulty("P5 its status counts", "rate-limited", THREE, error_event=3, error={"code": 429}),
+    broken("P5 its type in any case", OK, NINE, OF_ANY_CASE),
     broken("P5 unknown events and fields", OK, NINE, stream(UNKNOWN + TOLD + EXTRA)),
     broken("P5 no choices", OK, NINE, stream(TOLD + NO_CHOICES + STOP)),
     broken("P5 null deltas", OK, NINE, stream(NULLS + TOLD + STOP)),

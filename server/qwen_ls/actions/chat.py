@@ -30,6 +30,7 @@ from qwen_ls.core.intents import Cut, Unreachable
 from qwen_ls.core.replies import (
     MAX_ANSWER,
     Refusal,
+    content_type_of,
     explain_no_reply,
     explain_refusal,
     explain_stream_error,
@@ -223,7 +224,7 @@ class Chats:
     async def _stream(self, turn: Turn, opened: Opened, sink: Sink) -> None:
         answer, exchange, credential = Answer(), opened.exchange, opened.signed.credential
         try:
-            if "event-stream" in exchange.headers.get("content-type", ""):
+            if "event-stream" in content_type_of(exchange.headers):
                 async for chunk in exchange.chunks():
                     for delta in answer.feed(chunk):
                         take(turn, delta, sink)
@@ -248,7 +249,7 @@ class Chats:
         exchange, credential = opened.exchange, opened.signed.credential
         body = await exchange.read_json(MAX_ANSWER)
         if body is None:
-            content_type = exchange.headers.get("content-type", "")
+            content_type = content_type_of(exchange.headers)
             if "html" in content_type:
                 page = Refusal(exchange.status, None, exchange.headers, content_type)
                 raise explain_refusal(page, credential, opened.model, self._ports.clock.now())

@@ -14,7 +14,7 @@ from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.intents import HttpRequest, Unreachable
 from qwen_ls.core.models import with_choice
 from qwen_ls.core.origin import ConsentNeeded, Decision, authorize
-from qwen_ls.core.replies import MAX_ANSWER, Refusal, explain_no_reply, explain_refusal
+from qwen_ls.core.replies import MAX_ANSWER, Refusal, content_type_of, explain_no_reply, explain_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -134,7 +134,7 @@ async def refuse(ports: Ports, exchange: Exchange, credential: Credential, model
         body = await exchange.read_json(MAX_ERROR_BODY)
     except Unreachable:
         body = None
-    refusal = Refusal(exchange.status, body, exchange.headers, exchange.headers.get("content-type", ""))
+    refusal = Refusal(exchange.status, body, exchange.headers, content_type_of(exchange.headers))
     return explain_refusal(refusal, credential, model, ports.clock.now())
 
 
@@ -151,7 +151,7 @@ async def list_models(ports: Ports, signed: Signed) -> list[str]:
         await exchange.aclose()
     data = body.get("data") if isinstance(body, dict) else None
     if not isinstance(data, list):
-        page = Refusal(exchange.status, None, exchange.headers, exchange.headers.get("content-type", ""))
+        page = Refusal(exchange.status, None, exchange.headers, content_type_of(exchange.headers))
         raise not_a_list(page, signed.credential, ports.clock.now())
     ids = (m.get("id") for m in data if isinstance(m, dict))
     return [one_line(i) for i in ids if isinstance(i, str) and i]
@@ -213,7 +213,7 @@ async def try_out(ports: Ports, signed: Signed) -> None:
         body = encode_request([Message(Role.USER, "hi")], model, stream=False, max_tokens=1)
         exchange = await send(ports, signed, "POST", "/chat/completions", body)
     try:
-        is_page = "html" in exchange.headers.get("content-type", "")
+        is_page = "html" in content_type_of(exchange.headers)
         if is_page or (exchange.status not in ACCEPTED and exchange.status not in ACCEPTED_FORMS):
             raise await refuse(ports, exchange, signed.credential, model)
     finally:

@@ -207,6 +207,11 @@ def told_together(failures: Sequence[tuple[str, Problem]]) -> Problem:
     )
 
 
+def content_type_of(headers: Mapping[str, str]) -> str:
+    """What the body is said to be, in lower case (RFC 9110 section 8.3.1)."""
+    return headers.get("content-type", "").lower()
+
+
 def explain_stream_error(fields: Any, credential: Credential, model: str | None, now: float) -> Problem:
     """An `error` object inside a stream of status 200, by the status its code stands for."""
     error = fields if isinstance(fields, dict) else {"message": fields if isinstance(fields, str) else ""}

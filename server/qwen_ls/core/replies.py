@@ -216,14 +216,14 @@ def explain_stream_error(fields: Any, credential: Credential, model: str | None,
     """An `error` object inside a stream of status 200, by the status its code stands for."""
     error = fields if isinstance(fields, dict) else {"message": fields if isinstance(fields, str) else ""}
     code = error.get("status") or error.get("code")
-    by_code = {
+    by_code = {str(status): status for status in FAILURES} | {
         "insufficient_quota": 429,
         "rate_limit_exceeded": 429,
         "invalid_api_key": 401,
         "model_not_found": 404,
         "context_length_exceeded": 413,
     }
-    status = code if isinstance(code, int) and code in FAILURES else by_code.get(str(code), 500)
+    status = by_code.get(str(code), 500)
     return explain_refusal(Refusal(status, {"error": error}), credential, model, now)
 
 

@@ -390,6 +390,16 @@ async def test_completion(scene: Scene) -> None:
     assert "qwen3-coder-plus" in [item["label"] for item in await file.complete(0, 13)]
 
 
+async def test_completion_in_a_file_that_is_too_large(scene: Scene) -> None:
+    """Names are offered, but nothing is said of what stands in it: as for hover, it is not read."""
+    folder = scene.folder()
+    for size, said in ((60, True), (70, False)):
+        text = "OPENAI_MODEL=m\n\n" + f"# {'x' * 1022}\n" * size
+        file = await opened(scene, folder / ".env", text, folder)
+        (model,) = [item for item in await file.complete(1, 0) if item["label"] == "OPENAI_MODEL"]
+        assert ("detail" in model) is said
+
+
 async def test_a_long_file_is_looked_at_beside_the_rest(scene: Scene) -> None:
     """While a large file is read, the server answers."""
     folder = scene.folder()

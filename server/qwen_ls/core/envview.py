@@ -113,12 +113,21 @@ class View:
         return LIKE_A_KEY.sub("sk-…", reduce(lambda said, secret: secret.blot(said), secrets, text))
 
 
+def read_open(text: str) -> EnvFile:
+    """What an open file says of the known names: nothing, where it is too large to be read from the disk."""
+    return EnvFile() if is_too_large(text) else parse_env(text, KNOWN_NAMES)
+
+
+def is_too_large(text: str) -> bool:
+    """Whether a file with this text is refused as unreadable."""
+    return len(text.encode("utf-8", "replace")) > MAX_BYTES
+
+
 def view_of(
     file: OpenFile, facts: Facts, policy: Policy, excluded: Sequence[str] = EXCLUDED_BY_DEFAULT
 ) -> View:
     """Look at an open file from one folder. `facts` are as the disk stands, `excluded` the user's setting."""
-    is_large = len(file.text.encode("utf-8", "replace")) > MAX_BYTES
-    content = EnvFile() if is_large else parse_env(file.text, KNOWN_NAMES)
+    content = read_open(file.text)
     chain = facts.environment.chain
     is_home = file.home_rank is not None
     role, why = role_of(chain, file.rank)
@@ -129,7 +138,7 @@ def view_of(
     credential, _ = key_of_environment(facts)
     winner = facts.environment.chain.file
     kept: tuple[str, ...] = ()
-    if role is Role.READ and not is_large and chain.file == winner:
+    if role is Role.READ and not is_too_large(file.text) and chain.file == winner:
         names = {b.name for b in content.bindings if b.value}
         kept = tuple(n for n in chain.bindings if n in KEY_VARIABLES and n not in names)
     return View(file, content, role, winner, why, ignored, facts, policy, resolution, credential, kept)

@@ -12,11 +12,10 @@ from lsprotocol import types
 from pygls.uris import from_fs_path
 
 from qwen_ls.actions.resolve import stand
-from qwen_ls.core.envfile import parse_env
 from qwen_ls.core.envfix import fixes
 from qwen_ls.core.envhelp import binding_at, explain, propose
 from qwen_ls.core.envlint import lint
-from qwen_ls.core.envview import GitState, OpenFile, Role, View, view_of
+from qwen_ls.core.envview import GitState, OpenFile, Role, View, read_open, view_of
 from qwen_ls.core.providers import KEY_VARIABLES
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ async def complete(_: Session, text: Text, position: types.Position) -> list[typ
     number = position.line
     if not 0 <= number < len(text.lines):
         return []
-    content = await off_the_loop(partial(parse_env, text.text))
+    content = await off_the_loop(partial(read_open, text.text))
     found = propose(content, text.lines[number], text.column(number, position.character))
     return [item(text, number, index, proposal) for index, proposal in enumerate(found)]
 

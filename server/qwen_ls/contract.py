@@ -454,7 +454,8 @@ class LoginResult:
     """A sign-in that has begun (`done` is false) or ended well."""
 
     login_id: str | None = None
-    """Names it for `qwen.auth.cancel`; absent while the user is still choosing a way in."""
+    """Names it for `qwen.auth.cancel`; absent for `api-key`, and while the user is still choosing a way
+    in."""
     method: str | None = None
     """How."""
     done: bool = False

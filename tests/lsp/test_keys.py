@@ -103,10 +103,10 @@ async def test_login_by_key(scene: Scene, twin: bool) -> None:  # noqa: FBT001 -
     scene.provider.configure(keys=[KEY])
     client = await scene.start(scene.folder())
     argument = {"method": "api-key", "keyFile": hand_over(client, KEY), **own(scene)}
-    ask = (
-        client.request("qwen/auth/login", argument) if twin else client.command("qwen.auth.login", **argument)
-    )
-    result = await ask
+    if twin:
+        result = await client.request("qwen/auth/login", argument)
+    else:
+        result = await client.command("qwen.auth.login", **argument, wait=True)
     assert (result["done"], result["checked"], result["method"]) == (True, True, "api-key")
     assert result["status"]["chosenBy"] == "folder"
     await chat(client)
@@ -119,7 +119,7 @@ async def test_login_by_key_for_the_user(scene: Scene) -> None:
     one, two = scene.folder("one"), scene.folder("two")
     client = await scene.start(one, two)
     argument = {"method": "api-key", "keyFile": hand_over(client, KEY), "target": "user", **own(scene)}
-    await client.command("qwen.auth.login", uri=uri(one), **argument)
+    await client.command("qwen.auth.login", uri=uri(one), **argument, wait=True)
     assert (await client.command("qwen.auth.status", uri=uri(two)))["chosenBy"] == "user"
     await chat(client, uri=uri(two))
     assert bearers(scene)[-1] == KEY
@@ -131,7 +131,7 @@ async def test_login_by_key_below_the_choice_of_the_folder(scene: Scene) -> None
     client = await scene.start(scene.folder())
     await client.command("qwen.auth.switch", method=QWEN)
     argument = {"method": "api-key", "keyFile": hand_over(client, KEY), "target": "user", **own(scene)}
-    result = await client.command("qwen.auth.login", **argument)
+    result = await client.command("qwen.auth.login", **argument, wait=True)
     assert (result["done"], result["status"]["method"]) == (True, QWEN)
     assert f"{QWEN} stays in force here (folder comes first)" in result["message"]
 
@@ -164,8 +164,8 @@ async def test_a_rejected_login_chooses_nothing(scene: Scene) -> None:
     """Neither key nor method is kept."""
     client = await scene.start(scene.folder())
     with pytest.raises(RpcError) as failed:
-        await client.command(
-            "qwen.auth.login", method="api-key", keyFile=hand_over(client, KEY), **own(scene)
+        await client.request(
+            "qwen/auth/login", {"method": "api-key", "keyFile": hand_over(client, KEY), **own(scene)}
         )
     assert failed.value.kind == "key-rejected"
     assert (await client.command("qwen.auth.status")).get("method") is None
@@ -188,6 +188,25 @@ async def test_a_provider_that_is_silent(scene: Scene) -> None:
     client = await scene.start(scene.folder())
     result = await set_key(client, KEY, **own(scene))
     assert (result["checked"], result["stored"]["fingerprint"]) == (False, f"…{KEY[-4:]}")
+
+
+async def test_a_slow_provider_does_not_hold_a_login_by_key(scene: Scene) -> None:
+    """It is answered before the key has been checked; the end is told as a message, bad or good."""
+    scene.provider.configure(keys=[KEY])
+    client = await scene.start(scene.folder())
+
+    async def told(outcome: str) -> None:
+        await client.notified("window/showMessage", lambda shown: outcome in shown["message"])
+
+    for key, outcome in ((OTHER, "rejected"), (KEY, "is stored")):
+        scene.provider.fault("chat", delay=2.5, times=1)
+        argument = {"method": "api-key", "keyFile": hand_over(client, key), **own(scene)}
+        begun = await client.command("qwen.auth.login", **argument)
+        assert (begun["done"], begun["method"], "checked" in begun) == (False, "api-key", False)
+        assert "follows as a message" in begun["message"]
+        await told(outcome)
+    assert (await client.command("qwen.auth.status"))["chosenBy"] == "folder"
+    assert (await listed(client))[0]["active"] is True
 
 
 # --- the hand-over file ---------------------------------------------------------------------------------
@@ -425,7 +444,7 @@ async def test_logout_forgets_the_stored_key_in_force(scene: Scene) -> None:
 
     async def log_in(key: str, target: str) -> None:
         argument = {"method": "api-key", "keyFile": hand_over(client, key), "target": target, **own(scene)}
-        await client.command("qwen.auth.login", **argument)
+        await client.command("qwen.auth.login", **argument, wait=True)
 
     await log_in(OTHER, "user")
     await log_in(KEY, "workspaceFolder")
@@ -615,7 +634,8 @@ async def test_a_key_is_seen_nowhere(scene: Scene, tmp_path: Path) -> None:
     client = await scene.start(scene.folder())
     await set_key(client, KEY, **own(scene))
     await refused(client, keyFile=hand_over(client, OTHER), target="user", **own(scene))
-    await client.command("qwen.auth.login", method="api-key", keyFile=hand_over(client, KEY), **own(scene))
+    argument = {"method": "api-key", "keyFile": hand_over(client, KEY), **own(scene)}
+    await client.request("qwen/auth/login", argument)
     await chat(client)
     for command in (
         "qwen.keys.list",

@@ -387,7 +387,7 @@ export interface Status {
 
 /** A sign-in that has begun (`done` is false) or ended well. */
 export interface LoginResult {
-  /** Names it for `qwen.auth.cancel`; absent while the user is still choosing a way in. */
+  /** Names it for `qwen.auth.cancel`; absent for `api-key`, and while the user is still choosing a way in. */
   loginId?: string;
   /** How. */
   method?: string;

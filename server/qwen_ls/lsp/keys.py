@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
 
 from qwen_ls import contract, payloads
 from qwen_ls.actions import trust
@@ -15,11 +18,15 @@ from qwen_ls.core.errors import Action, Kind, Problem
 from qwen_ls.core.origin import Decision
 from qwen_ls.core.secret import Secret
 from qwen_ls.lsp.decode import invalid
+from qwen_ls.lsp.editor import ANSWER_WITHIN, within
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from qwen_ls.lsp.session import Session
 
 OPEN_ENV = Action("Open .qwen/.env", "qwen.env.open")
+UNDER_WAY = "The key is being checked; the outcome follows as a message"
 
 
 def new_key(session: Session, params: contract.KeySetParams | contract.LoginParams) -> NewKey:
@@ -43,18 +50,49 @@ def no_key_file() -> Problem:
     )
 
 
-async def login_by_key(session: Session, params: contract.LoginParams) -> contract.LoginResult:
-    """Check a key, store it, and make `api-key` the method in force."""
+async def login_by_key(
+    session: Session, params: contract.LoginParams, *, waits: bool
+) -> contract.LoginResult:
+    """Check a key, store it, and make `api-key` the method in force; only `waits` may take long."""
     world, place = await session.world(), await session.place(params.uri)
-    client_keeps = session.editor.ours.secret_store
-    stored = await set_key(world.ports, place, new_key(session, params), client_keeps=client_keeps)
-    chosen = await switch(world.ports, place, API_KEY, params.target)
-    session.changed()
-    status = await session.status(place)
-    message = stored.message if status.method == API_KEY else f"{stored.message}. {chosen}"
-    return contract.LoginResult(
-        method=API_KEY, done=True, checked=stored.checked, message=message, status=status
-    )
+    key, client_keeps = new_key(session, params), session.editor.ours.secret_store
+
+    async def work() -> contract.LoginResult:
+        stored = await set_key(world.ports, place, key, client_keeps=client_keeps)
+        chosen = await switch(world.ports, place, API_KEY, params.target)
+        session.changed()
+        status = await session.status(place)
+        message = stored.message if status.method == API_KEY else f"{stored.message}. {chosen}"
+        return contract.LoginResult(
+            method=API_KEY, done=True, checked=stored.checked, message=message, status=status
+        )
+
+    if waits:
+        return await work()
+    return await in_time(session, work()) or contract.LoginResult(method=API_KEY, message=UNDER_WAY)
+
+
+async def in_time(
+    session: Session, work: Coroutine[Any, Any, contract.LoginResult]
+) -> contract.LoginResult | None:
+    """What a command comes to; None where it takes long: the outcome is told as a message then."""
+    task = session.task(work)
+    try:
+        if await within(task, ANSWER_WITHIN):
+            return task.result()
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    session.spawn(told(session, task))
+    return None
+
+
+async def told(session: Session, task: asyncio.Task[contract.LoginResult]) -> None:
+    """Tell the outcome of a command that was answered before its end."""
+    try:
+        session.editor.say((await task).message or "")
+    except Problem as problem:
+        session.editor.say(problem.message, types.MessageType.Error)
 
 
 async def keys_set(session: Session, params: contract.KeySetParams, _: bool) -> contract.KeyResult:  # noqa: FBT001 - one shape for all

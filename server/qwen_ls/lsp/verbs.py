@@ -48,7 +48,7 @@ async def auth_login(session: Session, params: contract.LoginParams, twin: bool)
             return contract.LoginResult(message="Choose a way in")
         method = await asking
     if method == API_KEY:
-        return await keys.login_by_key(session, params)
+        return await keys.login_by_key(session, params, waits=waits)
     redirect_uri = params.redirect_uri if session.editor.ours.redirect_uri else None
     login = world.logins.start(method, place, params.target, session.editor, redirect_uri)
     session.spawn(accompany(session, login, params.work_done_token, tell=not waits))

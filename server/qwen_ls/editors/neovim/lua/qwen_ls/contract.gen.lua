@@ -269,7 +269,7 @@
 
 --- A sign-in that has begun (`done` is false) or ended well.
 ---@class (exact) qwen.LoginResult
----@field loginId? string Names it for `qwen.auth.cancel`; absent while the user is still choosing a way in.
+---@field loginId? string Names it for `qwen.auth.cancel`; absent for `api-key`, and while the user is still choosing a way in.
 ---@field method? string How.
 ---@field done? boolean Whether it has ended.
 ---@field userCode? string What to enter on the page (RFC 8628).

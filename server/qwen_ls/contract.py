@@ -550,16 +550,19 @@ class StoredKey:
 
 @attrs.frozen
 class KeyResult:
-    """A key that was stored."""
+    """A key that was stored, or is still being checked (`done` is false)."""
 
-    stored: StoredKey
-    """It."""
-    checked: bool
+    stored: StoredKey | None
+    """It; absent while it is being checked."""
+    checked: bool | None
     """Whether the provider has accepted it; false: it could not be asked."""
     message: str
     """Both, in one line: also why it is kept for this session only."""
     status: Status
     """The status after it."""
+    done: bool = True
+    """False: the provider is slow; the outcome follows as a message. Never for a client that declares
+    `secretStore`, since the outcome may be that it has to keep the key."""
 
 
 @attrs.frozen
@@ -944,7 +947,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("qwen.auth.status", FolderParams, Status, "Who signs requests, and where they go"),
     Command("qwen.auth.explain", FolderParams, Explanation, "Why this credential and no other"),
     Command("qwen.auth.cancel", LoginCancelParams, CancelResult, "End a sign-in that is under way"),
-    Command("qwen.keys.set", KeySetParams, KeyResult, "Check an API key and store it"),
+    Command("qwen.keys.set", KeySetParams, KeyResult, "Check an API key and store it", "qwen/keys/set"),
     Command("qwen.keys.remove", KeyRemoveParams, KeyRemoveResult, "Forget a stored API key"),
     Command("qwen.keys.list", FolderParams, KeysResult, "The stored API keys, by fingerprint"),
     Command("qwen.env.open", EnvOpenParams, EnvOpenResult, "Create and open `.qwen/.env`, or open a file"),

@@ -37,8 +37,8 @@ def hand_over(client: Client, text: str | bytes, *, name: str | None = None, mod
 
 
 async def set_key(client: Client, key: str, **more: Any) -> Any:
-    """`qwen.keys.set` with a handed-over key. Raises RpcError."""
-    return await client.command("qwen.keys.set", keyFile=hand_over(client, key), **more)
+    """`qwen/keys/set` with a handed-over key. Raises RpcError."""
+    return await client.request("qwen/keys/set", {"keyFile": hand_over(client, key), **more})
 
 
 async def listed(client: Client, **more: Any) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def closed_port() -> int:
 async def refused(client: Client, **argument: Any) -> RpcError:
     """The refusal of `qwen.keys.set`."""
     with pytest.raises(RpcError) as failed:
-        await client.command("qwen.keys.set", **argument)
+        await client.request("qwen/keys/set", argument)
     assert KEY not in json.dumps([failed.value.message, failed.value.data])
     return failed.value
 
@@ -190,7 +190,8 @@ async def test_a_provider_that_is_silent(scene: Scene) -> None:
     assert (result["checked"], result["stored"]["fingerprint"]) == (False, f"…{KEY[-4:]}")
 
 
-async def test_a_slow_provider_does_not_hold_a_login_by_key(scene: Scene) -> None:
+@pytest.mark.parametrize("command", ["qwen.auth.login", "qwen.keys.set"])
+async def test_a_slow_provider_does_not_hold_the_command(scene: Scene, command: str) -> None:
     """It is answered before the key has been checked; the end is told as a message, bad or good."""
     scene.provider.configure(keys=[KEY])
     client = await scene.start(scene.folder())
@@ -200,13 +201,24 @@ async def test_a_slow_provider_does_not_hold_a_login_by_key(scene: Scene) -> Non
 
     for key, outcome in ((OTHER, "rejected"), (KEY, "is stored")):
         scene.provider.fault("chat", delay=2.5, times=1)
-        argument = {"method": "api-key", "keyFile": hand_over(client, key), **own(scene)}
-        begun = await client.command("qwen.auth.login", **argument)
-        assert (begun["done"], begun["method"], "checked" in begun) == (False, "api-key", False)
+        argument = {"keyFile": hand_over(client, key), **own(scene)}
+        argument |= {"method": "api-key"} if command == "qwen.auth.login" else {}
+        begun = await client.command(command, **argument)
+        assert (begun["done"], "checked" in begun, "stored" in begun) == (False, False, False)
         assert "follows as a message" in begun["message"]
         await told(outcome)
-    assert (await client.command("qwen.auth.status"))["chosenBy"] == "folder"
     assert (await listed(client))[0]["active"] is True
+    chosen = (await client.command("qwen.auth.status"))["chosenBy"]
+    assert chosen == ("folder" if command == "qwen.auth.login" else "inferred")
+
+
+async def test_a_client_that_keeps_keys_is_told_of_each(scene: Scene) -> None:
+    """However slow the provider is: only the answer says that the client has to keep this one."""
+    scene.provider.configure(keys=[KEY])
+    client = await scene.start(scene.folder(), capabilities=KEEPS_SECRETS)
+    scene.provider.fault("chat", delay=2.5, times=1)
+    result = await client.command("qwen.keys.set", keyFile=hand_over(client, KEY), **own(scene))
+    assert (result["done"], result["checked"], result["stored"]["keptIn"]) == (True, True, "client")
 
 
 # --- the hand-over file ---------------------------------------------------------------------------------
@@ -231,7 +243,7 @@ async def test_a_name_of_another_form(scene: Scene, name: str) -> None:
     client = await scene.start(scene.folder())
     error = await refused(client, keyFile=name)
     assert error.code == INVALID_PARAMS
-    assert [p["path"] for p in error.data["problems"]] == ["$.arguments[0].keyFile"]
+    assert [p["path"] for p in error.data["problems"]] == ["$.keyFile"]
 
 
 def write_symlink(path: Path) -> None:
@@ -278,7 +290,7 @@ async def test_a_file_that_is_not_as_agreed(scene: Scene, write: Callable[[Path]
     write(path)
     error = await refused(client, keyFile=path.name, **own(scene))
     assert error.code == INVALID_PARAMS
-    assert [p["path"] for p in error.data["problems"]] == ["$.arguments[0].keyFile"]
+    assert [p["path"] for p in error.data["problems"]] == ["$.keyFile"]
     assert path.name not in {found.name for found in folder_of(client).iterdir()}
     assert (folder_of(client) / "target").read_text() == KEY
     assert scene.provider.log == []
@@ -290,7 +302,7 @@ async def test_a_directory_is_no_key_file(scene: Scene) -> None:
     path = folder_of(client) / ("b" * 32)
     path.mkdir(mode=0o700)
     error = await refused(client, keyFile=path.name)
-    assert (error.code, error.data["problems"][0]["path"]) == (INVALID_PARAMS, "$.arguments[0].keyFile")
+    assert (error.code, error.data["problems"][0]["path"]) == (INVALID_PARAMS, "$.keyFile")
 
 
 async def test_a_file_serves_once(scene: Scene) -> None:
@@ -299,9 +311,7 @@ async def test_a_file_serves_once(scene: Scene) -> None:
     client = await scene.start(scene.folder())
     for key in (KEY, OTHER):
         name = hand_over(client, key)
-        first = client.begin("workspace/executeCommand", {"command": "qwen.keys.set", "arguments": [
-            {"keyFile": name, **own(scene)}
-        ]})[1]  # fmt: skip
+        first = client.begin("qwen/keys/set", {"keyFile": name, **own(scene)})[1]
         assert ("error" in await first) is (key == OTHER)
         assert (await refused(client, keyFile=name, **own(scene))).code == INVALID_PARAMS
 
@@ -374,7 +384,7 @@ async def test_only_a_client_that_keeps_secrets_restores(scene: Scene) -> None:
     client = await scene.start(scene.folder())
     name = hand_over(client, KEY)
     error = await refused(client, keyFile=name, restore=True, **own(scene))
-    assert (error.code, error.data["problems"][0]["path"]) == (INVALID_PARAMS, "$.arguments[0].restore")
+    assert (error.code, error.data["problems"][0]["path"]) == (INVALID_PARAMS, "$.restore")
     assert not (folder_of(client) / name).exists()
     assert await listed(client) == []
 

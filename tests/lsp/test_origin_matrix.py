@@ -224,7 +224,7 @@ class Lane:
         target = "user" if self.place == KEYRING_USER else "workspaceFolder"
         where = {"uri": uri(self.folder(url)), "target": target, "baseUrl": f"{self.mine.url}/v1"}
         self.forget(0)
-        stored = await client.command("qwen.keys.set", keyFile=name, model=MODEL, **where)
+        stored = await client.request("qwen/keys/set", {"keyFile": name, "model": MODEL, **where})
         assert stored["checked"]
 
     async def at_a_shell(self, url: str, status: int) -> str:

@@ -102,7 +102,7 @@ async def test_announcement(fresh: Client) -> None:
     assert result["capabilities"]["executeCommandProvider"]["commands"] == COMMANDS
     ours = result["capabilities"]["experimental"]["qwen"]
     assert ours["version"] == contract.VERSION
-    assert ours["requests"] == ["qwen/auth/login", "qwen/models/list", "qwen/chat/send"]
+    assert ours["requests"] == ["qwen/auth/login", "qwen/keys/set", "qwen/models/list", "qwen/chat/send"]
     assert ours["notifications"] == [n.method for n in contract.NOTIFICATIONS]
     assert not [a for a in fresh.asked if a["method"] == "client/registerCapability"]
 

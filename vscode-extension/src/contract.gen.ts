@@ -471,16 +471,18 @@ export interface StoredKey {
   active?: boolean;
 }
 
-/** A key that was stored. */
+/** A key that was stored, or is still being checked (`done` is false). */
 export interface KeyResult {
-  /** It. */
-  stored: StoredKey;
+  /** It; absent while it is being checked. */
+  stored?: StoredKey;
   /** Whether the provider has accepted it; false: it could not be asked. */
-  checked: boolean;
+  checked?: boolean;
   /** Both, in one line: also why it is kept for this session only. */
   message: string;
   /** The status after it. */
   status: Status;
+  /** False: the provider is slow; the outcome follows as a message. Never for a client that declares `secretStore`, since the outcome may be that it has to keep the key. */
+  done?: boolean;
 }
 
 /** The keys that are stored. */
@@ -825,6 +827,7 @@ export interface Commands {
 /** Request twins: answered at the end. */
 export interface Requests {
   "qwen/auth/login": { params: LoginParams; result: LoginResult };
+  "qwen/keys/set": { params: KeySetParams; result: KeyResult };
   "qwen/models/list": { params: FolderParams; result: ModelsResult };
   "qwen/chat/send": { params: ChatSendParams; result: ChatResult };
 }

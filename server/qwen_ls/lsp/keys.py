@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsprotocol import types
 
@@ -23,8 +23,11 @@ from qwen_ls.lsp.editor import ANSWER_WITHIN, within
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from qwen_ls.actions.keys import KeySet
+    from qwen_ls.actions.ports import Place
     from qwen_ls.lsp.session import Session
 
+Result = TypeVar("Result", contract.LoginResult, contract.KeyResult)
 OPEN_ENV = Action("Open .qwen/.env", "qwen.env.open")
 UNDER_WAY = "The key is being checked; the outcome follows as a message"
 
@@ -72,9 +75,7 @@ async def login_by_key(
     return await in_time(session, work()) or contract.LoginResult(method=API_KEY, message=UNDER_WAY)
 
 
-async def in_time(
-    session: Session, work: Coroutine[Any, Any, contract.LoginResult]
-) -> contract.LoginResult | None:
+async def in_time(session: Session, work: Coroutine[Any, Any, Result]) -> Result | None:
     """What a command comes to; None where it takes long: the outcome is told as a message then."""
     task = session.task(work)
     try:
@@ -87,7 +88,7 @@ async def in_time(
     return None
 
 
-async def told(session: Session, task: asyncio.Task[contract.LoginResult]) -> None:
+async def told(session: Session, task: asyncio.Task[Result]) -> None:
     """Tell the outcome of a command that was answered before its end."""
     try:
         session.editor.say((await task).message or "")
@@ -95,19 +96,29 @@ async def told(session: Session, task: asyncio.Task[contract.LoginResult]) -> No
         session.editor.say(problem.message, types.MessageType.Error)
 
 
-async def keys_set(session: Session, params: contract.KeySetParams, _: bool) -> contract.KeyResult:  # noqa: FBT001 - one shape for all
-    """Check a key and store it."""
+async def keys_set(session: Session, params: contract.KeySetParams, twin: bool) -> contract.KeyResult:  # noqa: FBT001 - one shape for all
+    """Check a key and store it; the command takes long only where the client has to keep the key."""
     world, place = await session.world(), await session.place(params.uri)
     key, client_keeps = new_key(session, params), session.editor.ours.secret_store
     if params.restore:
         if not client_keeps:
             raise invalid([("$.restore", "only for clients that declare secretStore")])
-        stored = restore_key(world.ports, place, key)
-    else:
-        stored = await set_key(world.ports, place, key, client_keeps=client_keeps)
+        return await shown(session, place, restore_key(world.ports, place, key))
+
+    async def work() -> contract.KeyResult:
+        return await shown(session, place, await set_key(world.ports, place, key, client_keeps=client_keeps))
+
+    if twin or client_keeps:
+        return await work()
+    result = await in_time(session, work())
+    return result or contract.KeyResult(None, None, UNDER_WAY, await session.status(place), done=False)
+
+
+async def shown(session: Session, place: Place, stored: KeySet) -> contract.KeyResult:
+    """A key that was stored, as far as it may be shown."""
     session.changed()
-    shown = payloads.stored_key(stored.entry, active=False)
-    return contract.KeyResult(shown, stored.checked, stored.message, await session.status(place))
+    entry = payloads.stored_key(stored.entry, active=False)
+    return contract.KeyResult(entry, stored.checked, stored.message, await session.status(place))
 
 
 async def keys_remove(

@@ -86,11 +86,11 @@ export class Keys implements vscode.Disposable {
       server.command("qwen.keys.set", { ...params, keyFile }, token),
     );
     const { stored } = result;
-    if (stored.keptIn === "client") {
+    if (stored?.keptIn === "client") {
       const { target, provider, baseUrl, model, folder } = stored;
       await this.#kept.keep({ key, target, provider, baseUrl, model, folder, uri: params.uri });
       this.#handed.add(nameOf(stored));
-    } else {
+    } else if (stored !== undefined) {
       await this.#kept.drop((other) => nameOf(other) === nameOf(stored));
     }
     return result;

@@ -308,7 +308,11 @@ end
 ---@param bufnr integer
 ---@param send? qwen_ls.SendKey Without it the key is stored, and nothing is chosen.
 function M.set_key(bufnr, send)
-  send = send or function(new, failed) client.command(bufnr, 'qwen.keys.set', new, say, failed) end
+  send = send
+    or function(new, failed)
+      local params = vim.tbl_extend('error', new, { uri = client.uri(bufnr) })
+      client.request(bufnr, 'qwen/keys/set', params, say, failed)
+    end
   local folder = require('qwen_ls.config').folder(bufnr)
   local targets = folder and { 'workspaceFolder', 'user' } or { 'user' }
   vim.ui.select(targets, {

@@ -316,12 +316,13 @@
 ---@field model? string The model stored along.
 ---@field active? boolean Whether it signs this folder's requests now.
 
---- A key that was stored.
+--- A key that was stored, or is still being checked (`done` is false).
 ---@class (exact) qwen.KeyResult
----@field stored qwen.StoredKey It.
----@field checked boolean Whether the provider has accepted it; false: it could not be asked.
+---@field stored? qwen.StoredKey It; absent while it is being checked.
+---@field checked? boolean Whether the provider has accepted it; false: it could not be asked.
 ---@field message string Both, in one line: also why it is kept for this session only.
 ---@field status qwen.Status The status after it.
+---@field done? boolean False: the provider is slow; the outcome follows as a message. Never for a client that declares `secretStore`, since the outcome may be that it has to keep the key.
 
 --- The keys that are stored.
 ---@class (exact) qwen.KeysResult

@@ -230,7 +230,7 @@ class ChatSelection:
     end_line: int
     """The line after the last one; equal to `startLine` for that line alone."""
     text: str | None = None
-    """What stands there. None: it is read."""
+    """What stands there. None: it is read, where there is a file; else as it stands in the open document."""
     language_id: str | None = None
     """The file's language."""
 

@@ -146,6 +146,24 @@ async def test_unsaved_text_wins(scene: Scene, folder: Path) -> None:
     assert sent(scene)[0].endswith("```py\none\ntwo\nthree\n```")
 
 
+async def test_a_selection_in_a_document_without_a_file(scene: Scene, folder: Path) -> None:
+    """Its text is the one that stands in the editor, since there is no other; secrets stay there."""
+    client = await scene.start(folder)
+    for name in ("untitled:Untitled-1", "untitled:.npmrc"):
+        document = {"uri": name, "languageId": "python", "version": 1, "text": f"one\n{SECRET}\nthree\n"}
+        client.notify("textDocument/didOpen", {"textDocument": document})
+    selection = {"uri": "untitled:Untitled-1", "startLine": 2, "endLine": 3}
+    await chat(client, "why?", context={"selection": selection})
+    assert sent(scene) == ["why?\n\nSelection in `untitled:Untitled-1`, line 3:\n```\nthree\n```"]
+    refused = await refusal(client, "why?", context={"selection": {**selection, "uri": "untitled:.npmrc"}})
+    assert "is not attached" in refused.message
+    refused = await refusal(
+        client, "why?", context={"selection": {**selection, "startLine": 9, "endLine": 9}}
+    )
+    assert "has 4 lines" in refused.message
+    assert (await client.command("qwen.auth.status"))["busy"] is False
+
+
 async def test_a_folder_that_is_reached_by_a_link(scene: Scene, folder: Path) -> None:
     """An editor may name folder and document by another path than the real one."""
     link = scene.root / "link"

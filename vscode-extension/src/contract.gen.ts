@@ -195,7 +195,7 @@ export interface ChatSelection {
   startLine: number;
   /** The line after the last one; equal to `startLine` for that line alone. */
   endLine: number;
-  /** What stands there. `null`: it is read. */
+  /** What stands there. `null`: it is read, where there is a file; else as it stands in the open document. */
   text?: string;
   /** The file's language. */
   languageId?: string;

@@ -12,8 +12,9 @@ from qwen_ls import contract, payloads
 from qwen_ls.actions.browser_login import OPENROUTER
 from qwen_ls.actions.chat import take, uncancel
 from qwen_ls.core.chat import Delta, Message, Role, StopReason
-from qwen_ls.core.context import Diagnostic, Given, Selection, Severity
+from qwen_ls.core.context import Diagnostic, Given, Selection, Severity, cut
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.secret_files import check_text
 from qwen_ls.core.slash import CLEAR, last_command, without_commands
 from qwen_ls.lsp.folders import path_of
 from qwen_ls.lsp.rpc import AnswerFailed, mistake
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from qwen_ls.lsp import rpc
     from qwen_ls.lsp.editor import Progress
     from qwen_ls.lsp.session import Session
+    from qwen_ls.lsp.texts import Texts
     from qwen_ls.lsp.world import World
 
 EVERY = 0.016  # seconds between two deltas of a burst: a screen's frame
@@ -227,11 +229,17 @@ class Conversation:
         return "; ".join(self.turn.remarks) or None
 
 
-def given_by(context: contract.ChatContext | None) -> Given:
-    """What a client gives along, with paths for URIs."""
+def given_by(context: contract.ChatContext | None, texts: Texts) -> Given:
+    """What a client gives along, with paths for URIs. Raises Problem."""
     if context is None:
         return Given()
-    selection = selection_of(context.selection) if context.selection is not None else None
+    selection = None
+    if (chosen := context.selection) is not None:
+        selection = selection_of(chosen)
+        is_file = path_of(chosen.uri) is not None
+        if chosen.text is None and not is_file and (opened := texts.get(chosen.uri)) is not None:
+            text = cut(check_text(opened.text, selection.path), selection.lines, selection.path)
+            selection = attrs.evolve(selection, text=text)
     files = tuple(path_of(file) or file for file in context.files)
     return Given(selection, files, tuple(map(diagnostic_of, context.diagnostics)))
 
@@ -257,9 +265,9 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     messages = (
         None if params.messages is None else [Message(Role(m.role), m.content) for m in params.messages]
     )
+    given = given_by(params.context, session.texts)
     turn = world.chats.begin(place, params.text, messages, params.conversation_id)
-    turn.asked_model = params.model
-    turn.given = given_by(params.context)
+    turn.asked_model, turn.given = params.model, given
     token = params.partial_result_token
     deltas = None if token is None else Deltas(session.editor.protocol, token, turn.id)
     waits = twin or params.wait

@@ -125,10 +125,10 @@ async def send(session: Session, params: contract.ChatSendParams, *, twin: bool)
     world, place = await session.world(), await session.place(params.document)
     text = session.documents.open(params.document)  # only now: it may have been closed meanwhile
     document = parse_document(text.text)
-    asked = message_of(document, text)
+    asked, given = message_of(document, text), given_by(params.context, session.texts)
     turn = world.chats.begin(place, None, document.messages, None, keep=False)
     turn.asked_model = params.model or document.front.get("model") or None
-    turn.given, turn.lasting = given_by(params.context), given_of(document.front)
+    turn.given, turn.lasting = given, given_of(document.front)
     turn.is_cleared, turn.thread = is_cleared(document.messages), text.uri
     try:
         writing = session.documents.begin(text, asked, turn.stop)

@@ -160,7 +160,7 @@
 ---@field uri string The file.
 ---@field startLine integer The first line, from 0.
 ---@field endLine integer The line after the last one; equal to `startLine` for that line alone.
----@field text? string What stands there. `null`: it is read.
+---@field text? string What stands there. `null`: it is read, where there is a file; else as it stands in the open document.
 ---@field languageId? string The file's language.
 
 --- A finding of some other server that a message is about.

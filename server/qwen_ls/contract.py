@@ -290,7 +290,8 @@ class ChatSendParams:
     work_done_token: str | int | None = None
     """A token to report progress to; without one the server makes its own."""
     partial_result_token: str | int | None = None
-    """A token to stream ChatDelta values to; the result then carries no text."""
+    """A token to stream ChatDelta values to; the result then carries no text. Passed over for `document`,
+    which gets the answer by edits: its end is told by the progress."""
 
 
 @attrs.frozen

@@ -161,7 +161,7 @@ Version {version}. `qwen-ls` speaks JSON-RPC 2.0 in LSP frames over stdin and st
 
 - **Commands** are called by `workspace/executeCommand` with exactly one object in `arguments`; `{{}}` will do where every field has a default. All are advertised in the answer to `initialize`.
 - **Request twins**: a command that would take long gives its answer when the work has begun, since some clients block on a command. Its twin is a request of our own with the same object as `params`; it answers at the end, and `$/cancelRequest` ends it. `wait: true` makes the command itself answer at the end.
-- **Partial results**: with a `partialResultToken` in its object, `qwen.chat.send` streams [`ChatDelta`](#chatdelta) values by `$/progress` to that token and closes with one [`ChatEnd`](#chatend); the result then carries no text. `seq` counts from 0 without gaps.
+- **Partial results**: with a `partialResultToken` in its object, `qwen.chat.send` streams [`ChatDelta`](#chatdelta) values by `$/progress` to that token and closes with one [`ChatEnd`](#chatend); the result then carries no text. `seq` counts from 0 without gaps. Not with `document`: its answer comes as edits.
 - **Capabilities**: a client declares what it can do as [`ClientCapabilities`](#clientcapabilities) in `capabilities.experimental.qwen` of `initialize`, and may send [`InitializationOptions`](#initializationoptions).
 - **Errors**: every failure a user can meet is a RequestFailed whose `data` is an [`ErrorData`](#errordata). Switch on its `kind`, never on the text.
 - **Fields** are camelCase on the wire. One with a default may be left out; fields you do not know are to be ignored.

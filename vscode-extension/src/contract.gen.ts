@@ -247,7 +247,7 @@ export interface ChatSendParams {
   wait?: boolean;
   /** A token to report progress to; without one the server makes its own. */
   workDoneToken?: string | number;
-  /** A token to stream ChatDelta values to; the result then carries no text. */
+  /** A token to stream ChatDelta values to; the result then carries no text. Passed over for `document`, which gets the answer by edits: its end is told by the progress. */
   partialResultToken?: string | number;
 }
 

@@ -189,7 +189,7 @@
 ---@field context? qwen.ChatContext What goes along with the message.
 ---@field wait? boolean Answer when the turn has ended, instead of when it has begun.
 ---@field workDoneToken? string|integer A token to report progress to; without one the server makes its own.
----@field partialResultToken? string|integer A token to stream ChatDelta values to; the result then carries no text.
+---@field partialResultToken? string|integer A token to stream ChatDelta values to; the result then carries no text. Passed over for `document`, which gets the answer by edits: its end is told by the progress.
 
 --- Stop an answer; what came so far is kept.
 ---@class (exact) qwen.ChatCancelParams

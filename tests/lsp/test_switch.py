@@ -224,6 +224,29 @@ async def test_without_a_folder_the_choice_is_the_users(scene: Scene) -> None:
     assert json.loads(scene.state.read_bytes())["choices"] == {"user": "api-key"}
 
 
+@pytest.mark.parametrize(
+    ("command", "argument"),
+    [
+        (SWITCH, {"method": QWEN}),
+        ("qwen.auth.login", {"method": QWEN, "wait": True}),
+        ("qwen.auth.login", {"method": "openrouter", "wait": True}),
+        ("qwen.auth.logout", {"method": QWEN}),
+        ("qwen.models.select", {"model": "m"}),
+    ],
+    ids=["switch", "login", "openrouter", "logout", "model"],
+)
+async def test_of_two_folders_none_is_meant(scene: Scene, command: str, argument: dict[str, Any]) -> None:
+    """What is to count for a folder is refused, and not done for the user instead."""
+    client = await both(scene, scene.folder("one"), scene.folder("two"))
+    scene.provider.configure(auto_approve=True)
+    with pytest.raises(RpcError) as failed:
+        await client.command(command, target="workspaceFolder", **argument)
+    assert (failed.value.kind, "uri" in failed.value.data["remedy"]) == ("not-supported", True)
+    assert not scene.state.exists()
+    assert scene.cache.exists()
+    assert scene.requests("device") == []
+
+
 async def test_a_chosen_method_without_a_credential_is_signed_out(scene: Scene) -> None:
     """It names the method and nothing else is tried in its place, though there is a key."""
     client = await both(scene, scene.folder())

@@ -10,6 +10,7 @@ import attrs
 
 from qwen_ls.actions.provider import Signed, check
 from qwen_ls.actions.resolve import from_home, stand, state_unwritable
+from qwen_ls.actions.switch import check_target
 from qwen_ls.core.credentials import FoundKey, credential_of_stored
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.origin import parse_base_url
@@ -279,9 +280,7 @@ def entry_of(ports: Ports, place: Place, new: NewKey) -> StoredKey:
     """The entry for a new key, with its provider and base URL worked out. Raises Problem."""
     check_text(new.secret)
     target: Target = new.target or (FOLDER if place.folder is not None else USER)
-    if target == FOLDER and place.folder is None:
-        remedy = "Open a folder, or store the key for the user"
-        raise Problem(Kind.NOT_SUPPORTED, "There is no workspace folder to store the key for", remedy=remedy)
+    check_target(place, target)
     provider = provider_of(new)
     base_url = new.base_url or provider.base_url
     if not base_url or "{" in base_url:

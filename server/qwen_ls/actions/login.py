@@ -14,7 +14,7 @@ from qwen_ls.actions.chat import uncancel
 from qwen_ls.actions.drive import drive
 from qwen_ls.actions.provider import Signed, check
 from qwen_ls.actions.resolve import stand
-from qwen_ls.actions.switch import overruled, remember
+from qwen_ls.actions.switch import check_target, overruled, remember
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH, oauth_credential
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.oauth.device import DeviceAuthorization, device_flow
@@ -128,12 +128,13 @@ class Logins:
     def start(
         self, method: str, place: Place, target: str | None, human: Human, redirect_uri: str | None = None
     ) -> Login:
-        """Begin a sign-in, or join the one under way. Raises Problem for a method that cannot.
+        """Begin a sign-in, or join the one under way. Raises Problem for a method that cannot, or no folder.
 
         `redirect_uri` is the client's own, for a sign-in that comes back from the browser.
         """
         if method != OPENROUTER and method not in self._ports.sign_ins:
             raise not_supported((*self._ports.sign_ins, OPENROUTER))
+        check_target(place, target)
         flight = self._flights.get(method)
         if flight is None or flight.task.done():
             self._count += 1

@@ -8,7 +8,7 @@ import attrs
 
 from qwen_ls.actions.keys import remove_key
 from qwen_ls.actions.resolve import from_home, stand
-from qwen_ls.actions.switch import check_method, remember
+from qwen_ls.actions.switch import check_method, check_target, remember
 from qwen_ls.core.credentials import API_KEY, QWEN_OAUTH
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.ladder import resolve
@@ -31,6 +31,7 @@ async def logout(
     """
     method = method or (await stand(ports, place)).resolution.method or QWEN_OAUTH
     check_method(ports, method)
+    check_target(place, target)
     chosen_for = [FOLDER, USER]  # a sign-in is the user's, wherever it was chosen
     if method == API_KEY:
         whose = as_target(target) or await signing_target(ports, place)

@@ -9,7 +9,7 @@ import attrs
 
 from qwen_ls.actions.provider import list_models, with_consent, with_token
 from qwen_ls.actions.resolve import stand, state_unwritable
-from qwen_ls.actions.switch import USER_TARGET
+from qwen_ls.actions.switch import USER_TARGET, check_target
 from qwen_ls.core.errors import Kind, Problem, one_line
 from qwen_ls.core.origin import parse_base_url
 from qwen_ls.core.provenance import SourceKind
@@ -54,8 +54,9 @@ async def select(ports: Ports, place: Place, model: str, target: str | None) -> 
 
     It is remembered for the folder, or for the user: by `target`, or where there is no folder; and only
     for the base URL in force. The provider is not asked: a name it does not have is refused with the
-    first message. Raises Problem: signed out, no name of a model, nothing can be saved.
+    first message. Raises Problem: signed out, no name of a model, no such folder, nothing can be saved.
     """
+    check_target(place, target)
     if model != one_line(model):
         remedy = "Name one of qwen.models.list (`qwen-ls models`)"
         raise Problem(Kind.NOT_SUPPORTED, f"{one_line(model)!r} is no model's name", remedy=remedy)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qwen_ls.actions.resolve import stand, state_unwritable
 from qwen_ls.core.credentials import API_KEY
 from qwen_ls.core.errors import Kind, Problem
+from qwen_ls.core.stored import FOLDER
 
 if TYPE_CHECKING:
     from qwen_ls.actions.ports import Place, Ports
@@ -20,6 +21,7 @@ async def switch(ports: Ports, place: Place, method: str, target: str | None) ->
     A method without a credential is chosen all the same: the message says that it is signed out.
     """
     check_method(ports, method)
+    check_target(place, target)
     await remember(ports, place, method, target)
     if (stays := await overruled(ports, place, method)) is not None:
         return stays
@@ -47,6 +49,13 @@ def check_method(ports: Ports, method: str) -> None:
         remedy = f"Choose one of {', '.join((*ports.sign_ins, API_KEY))}"
         # What was given is not said again: somebody may have taken this for the place to enter a key.
         raise Problem(Kind.NOT_SUPPORTED, "There is no such method", remedy=remedy)
+
+
+def check_target(place: Place, target: str | None) -> None:
+    """Raise Problem(not-supported) for the target of a folder where none is meant."""
+    if target == FOLDER and place.folder is None:
+        remedy = "Open a folder, name one by its uri where there are several, or use the target user"
+        raise Problem(Kind.NOT_SUPPORTED, "There is no workspace folder to keep this for", remedy=remedy)
 
 
 async def remember(ports: Ports, place: Place, method: str | None, target: str | None) -> None:

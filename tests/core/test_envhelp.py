@@ -77,7 +77,7 @@ def labels(before: str, after: str = "", text: str = "") -> list[str]:
     return [p.label for p in propose(parse_env(text), before + after, len(before))]
 
 
-@pytest.mark.parametrize("before", ["", "  ", "OPE", "export ", "export OPEN", "XYZ"])
+@pytest.mark.parametrize("before", ["", "  ", "OPE", "export ", "export OPEN", "XYZ", "\ufeffOPE"])
 def test_names_are_offered_where_a_name_stands(before: str) -> None:
     """Every known name, whatever has been typed of it: the editor filters."""
     assert labels(before) == list(KNOWN_NAMES)
@@ -119,7 +119,9 @@ def test_models_begin_with_the_chosen_providers() -> None:
         ("OPE", "", "OPE"),
         ("OPE", "NAI_API_KEY=x", "OPENAI_API_KEY="),
         ("export OPE", " = x", "OPE ="),
+        ("\ufeffOPE", "N=", "OPEN="),
         ("OPENAI_BASE_URL=", "", ""),
+        ("\ufeffOPENAI_BASE_URL=htt", "p://x", "http://x"),
         ("OPENAI_BASE_URL=htt", "p://x # c", "http://x"),
         ('OPENAI_BASE_URL="htt', 'p://x"', "http://x"),
     ],

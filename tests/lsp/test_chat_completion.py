@@ -162,7 +162,8 @@ async def test_mentions(talk: Talk) -> None:
     found = await offered(talk, f"{FRONT}{USER}@| and more")
     words = ("@file:", "@selection", "@diagnostics")
     assert found == {word: f"{FRONT}{USER}{word} and more" for word in words}
-    assert list(await offered(talk, f"{FRONT}{USER}@se|")) == ["@selection"]
+    for start in ("", "\ufeff"):
+        assert list(await offered(talk, f"{start}{FRONT}{USER}@se|")) == ["@selection"]
 
 
 @pytest.mark.parametrize(

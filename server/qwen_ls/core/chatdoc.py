@@ -119,7 +119,7 @@ def find_message(lines: Sequence[str], content: str) -> Block | None:
 
 def read_front(lines: Sequence[str]) -> tuple[dict[str, str], int]:
     """The fields of the front matter, and the line after it; none where it is not closed."""
-    if lines[0].rstrip() != FRONT:
+    if lines[0].removeprefix("\ufeff").rstrip() != FRONT:
         return {}, 0
     end = next((n for n in range(1, len(lines)) if lines[n].rstrip() == FRONT), None)
     if end is None:

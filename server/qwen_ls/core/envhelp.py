@@ -118,8 +118,8 @@ class Proposal:
     is_value: bool = False
 
 
-NAME_HERE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*|)")
-VALUE_HERE = re.compile(r"""\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=[ \t]*["']?""")
+NAME_HERE = re.compile(r"\ufeff?\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*|)")
+VALUE_HERE = re.compile(r"""\ufeff?\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=[ \t]*["']?""")
 REST_OF_NAME = re.compile(r"[A-Za-z0-9_]*[ \t]*=?")
 REST_OF_VALUE = re.compile(r"""[^\s"'#]*""")
 

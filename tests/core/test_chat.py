@@ -104,6 +104,16 @@ def test_reasoning_comes_apart(name: str) -> None:
     assert read(*chunks)[1] == [Delta(reasoning="hm"), Delta("a", "b")]
 
 
+def test_a_character_in_two_deltas() -> None:
+    """JSON may spell it as two halves, and each come by itself; a half that stays alone is not waited for."""
+    halves = ["a\ud83d", "", "\ude0b\ud83d", "\ude0b", "\ud83d", "b\ude0b", "\ud83d"]
+    spelled = [json.dumps({"choices": [{"delta": {"content": h, "reasoning": h}}]}) for h in halves]
+    _, deltas = read(*(f"data: {text}\n\n".encode() for text in spelled), STOP)
+    for said in ("".join(d.text for d in deltas), "".join(d.reasoning for d in deltas)):
+        assert said == "a\U0001f60b\U0001f60b\ud83db\ude0b"
+    assert deltas[:2] == [Delta("a", "a"), Delta("\U0001f60b", "\U0001f60b")]
+
+
 def test_a_refusal_in_a_field_of_its_own_is_text() -> None:
     """Shown as what was said, and the answer ends as refused, whatever the finish reason is."""
     chunks = [

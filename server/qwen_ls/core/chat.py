@@ -91,6 +91,23 @@ def encode_request(
     return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
 
 
+class Whole:
+    """Pieces of a text as they come, with no character cut in two: JSON can spell one as two surrogates."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def feed(self, piece: str) -> str:
+        """Take a piece; what there is by now, but for half a character at its end."""
+        if not piece:
+            return ""
+        if self._half:
+            pair = (self._half + piece[0]).encode("utf-16-le", "surrogatepass")
+            piece = pair.decode("utf-16-le", "surrogatepass") + piece[1:]
+        self._half = piece[-1] if "\ud800" <= piece[-1] <= "\udbff" else ""
+        return piece[:-1] if self._half else piece
+
+
 class Answer:
     """One answer in the making: feed it bytes, take deltas, then `end()`.
 
@@ -105,6 +122,7 @@ class Answer:
         self._parser = EventParser()
         self._finish_reason: str | None = None
         self._is_refused = False
+        self._text, self._reasoning = Whole(), Whole()
         self._done = False
         self._events = 0
         self._size = 0
@@ -190,7 +208,9 @@ class Answer:
             self._finish_reason = finish_reason
         said = choice.get("delta") or choice.get("message")
         self._is_refused = self._is_refused or bool(refusal_of(said))
-        return delta_of(said)
+        text, reasoning = texts_of(said)
+        delta = Delta(self._text.feed(text), self._reasoning.feed(reasoning))
+        return delta if delta.text or delta.reasoning else None
 
     def _count(self, usage: Any) -> None:
         if not isinstance(usage, dict):
@@ -199,15 +219,14 @@ class Answer:
         self.usage = Usage(prompt, completion, count(usage.get("total_tokens")) or prompt + completion)
 
 
-def delta_of(fields: Any) -> Delta | None:
-    """A delta's text and reasoning; None if it has neither."""
+def texts_of(fields: Any) -> tuple[str, str]:
+    """A delta's text and reasoning."""
     if not isinstance(fields, dict):
-        return None
+        return "", ""
     text = fields.get("content")
     reasoning = fields.get("reasoning_content") or fields.get("reasoning")
     said = (text if isinstance(text, str) else "") + refusal_of(fields)
-    delta = Delta(said, reasoning if isinstance(reasoning, str) else "")
-    return delta if delta.text or delta.reasoning else None
+    return said, reasoning if isinstance(reasoning, str) else ""
 
 
 def refusal_of(fields: Any) -> str:

@@ -273,7 +273,7 @@ class ChatSendParams:
     """The message. It joins the conversation `conversationId`, or a new one. `@file:path`, `@selection` and
     `@diagnostics` in it are followed by what they mean; a slash command is run and not sent."""
     messages: list[ChatMessage] | None = None
-    """Instead of `text`: the whole conversation, held by the client."""
+    """Instead of `text`: the whole conversation, held by the client; one message at least."""
     conversation_id: str | None = None
     """From an earlier answer or `qwen.chat.new`."""
     document: str | None = None

@@ -236,6 +236,7 @@ BAD_ARGUMENTS: list[tuple[str, Any, list[str]]] = [
     ("qwen.chat.send", [{"messages": {"role": "user"}}], ["$.arguments[0].messages"]),
     ("qwen.chat.send", [{}], ["$.arguments[0].text"]),
     ("qwen.chat.send", [{"text": "a", "messages": []}], ["$.arguments[0].text"]),
+    ("qwen.chat.send", [{"messages": []}], ["$.arguments[0].messages"]),
     ("qwen.auth.switch", [{"method": True, "uri": 7}], ["$.arguments[0].method", "$.arguments[0].uri"]),
     ("qwen.auth.switch", [{"target": "everybody"}], ["$.arguments[0].target"]),
     ("qwen.auth.status", ["a text"], ["$.arguments[0]"]),

@@ -301,6 +301,16 @@ async def test_text_or_messages(talk: Talk, params: dict[str, Any]) -> None:
     assert refused.value.data["problems"][0]["path"] == "$.arguments[0].text"
 
 
+@pytest.mark.parametrize("text", ["", " \n\t"])
+async def test_nothing_to_send(talk: Talk, text: str) -> None:
+    """A message without a word is refused, as in a document, and reaches nobody."""
+    before = len(await talk.provider.log("chat"))
+    with pytest.raises(RpcError, match="There is no message to send") as refused:
+        await talk.send(text)
+    assert refused.value.kind == "not-supported"
+    assert len(await talk.provider.log("chat")) == before
+
+
 async def test_unknown_conversation(talk: Talk) -> None:
     """A conversation that is not known is refused by name."""
     with pytest.raises(RpcError, match="c-unknown") as refused:

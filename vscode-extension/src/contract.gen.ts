@@ -231,7 +231,7 @@ export interface ChatContext {
 export interface ChatSendParams {
   /** The message. It joins the conversation `conversationId`, or a new one. `@file:path`, `@selection` and `@diagnostics` in it are followed by what they mean; a slash command is run and not sent. */
   text?: string;
-  /** Instead of `text`: the whole conversation, held by the client. */
+  /** Instead of `text`: the whole conversation, held by the client; one message at least. */
   messages?: ChatMessage[];
   /** From an earlier answer or `qwen.chat.new`. */
   conversationId?: string;

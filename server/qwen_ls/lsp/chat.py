@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 EVERY = 0.016  # seconds between two deltas of a burst: a screen's frame
 SHOW_AFTER = 0.1  # seconds before a progress of our own
+NOTHING = "There is no message to send"
 LOGIN, NOT_NOW = "qwen.auth.login", "Not now"
 
 
@@ -261,6 +262,8 @@ def diagnostic_of(found: contract.ChatDiagnostic) -> Diagnostic:
 
 async def send(session: Session, params: contract.ChatSendParams, *, twin: bool) -> contract.ChatResult:
     """Send a message. A request twin, and a command with `wait`, answer with the end; else the beginning."""
+    if params.text is not None and not params.text.strip():
+        raise Problem(Kind.NOT_SUPPORTED, NOTHING, remedy="Write one")
     world, place = await session.world(), await session.place(params.uri)
     messages = (
         None if params.messages is None else [Message(Role(m.role), m.content) for m in params.messages]

@@ -13,7 +13,7 @@ from qwen_ls.core.chatdoc import LANGUAGE_ID, SUFFIX, parse_document
 from qwen_ls.core.context import given_of
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.slash import is_cleared
-from qwen_ls.lsp.chat import Conversation, given_by
+from qwen_ls.lsp.chat import NOTHING, Conversation, given_by
 from qwen_ls.lsp.writing import Stage, Writing
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ def message_of(document: ChatDocument, text: Text) -> str:
     last = document.last
     if last is None or last.role is not Role.USER or not last.content:
         remedy = "Write one below a line `### user` at the end"
-        raise Problem(
-            Kind.NOT_SUPPORTED, "There is no message to send", where=text.path or text.uri, remedy=remedy
-        )
+        raise Problem(Kind.NOT_SUPPORTED, NOTHING, where=text.path or text.uri, remedy=remedy)
     return last.content
 
 

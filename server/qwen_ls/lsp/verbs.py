@@ -186,6 +186,8 @@ async def chat_send(session: Session, params: contract.ChatSendParams, twin: boo
     """Send a message, or a document's last one."""
     if [params.text, params.messages, params.document].count(None) != 2:  # noqa: PLR2004 - one is given
         raise invalid([("$.text", "expected one of text, messages and document")])
+    if params.messages == []:
+        raise invalid([("$.messages", "expected at least one message")])
     send = chat.send if params.document is None else documents.send
     return await send(session, params, twin=twin)
 

@@ -181,7 +181,7 @@
 --- Send a message and stream the answer.
 ---@class (exact) qwen.ChatSendParams
 ---@field text? string The message. It joins the conversation `conversationId`, or a new one. `@file:path`, `@selection` and `@diagnostics` in it are followed by what they mean; a slash command is run and not sent.
----@field messages? qwen.ChatMessage[] Instead of `text`: the whole conversation, held by the client.
+---@field messages? qwen.ChatMessage[] Instead of `text`: the whole conversation, held by the client; one message at least.
 ---@field conversationId? string From an earlier answer or `qwen.chat.new`.
 ---@field document? string Instead of `text`: the URI of an open chat document, which is the conversation. Its last message is sent, and the answer is written into it.
 ---@field uri? string See FolderParams. For `document`, that is the URI that counts.

@@ -316,6 +316,18 @@ async def test_a_file_serves_once(scene: Scene) -> None:
         assert (await refused(client, keyFile=name, **own(scene))).code == INVALID_PARAMS
 
 
+@pytest.mark.parametrize("command", ["qwen.keys.set", "qwen.auth.login"])
+async def test_a_call_that_cannot_be_read(scene: Scene, command: str) -> None:
+    """Its key does not stay on the disk."""
+    client = await scene.start(scene.folder())
+    name, other = hand_over(client, KEY), hand_over(client, KEY)
+    for wrong in ({"keyFile": name, "target": "nobody"}, {"keyFile": f"../{other}", "target": "nobody"}):
+        with pytest.raises(RpcError) as failed:
+            await client.command(command, method="api-key", **wrong)
+        assert failed.value.code == INVALID_PARAMS
+    assert {path.name for path in folder_of(client).iterdir()} & {name, other} == {other}
+
+
 async def test_a_line_feed_at_the_end_belongs_to_the_file(scene: Scene) -> None:
     """As editors and `echo` write it."""
     scene.provider.configure(keys=[KEY])

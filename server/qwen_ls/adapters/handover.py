@@ -96,6 +96,11 @@ class Handover:
             raise HandoverRefused("the handed-over file could not be deleted")
         return parse(data)
 
+    def discard(self, name: object) -> None:
+        """Delete the file of a call that is refused before it is taken. Never raises."""
+        if self.folder is not None and isinstance(name, str) and FILE.fullmatch(name):
+            drop(self.folder / name)
+
     def remove(self) -> None:
         """Delete the folder with whatever is in it. Never raises; may be called twice."""
         with self._guard:

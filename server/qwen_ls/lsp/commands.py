@@ -31,10 +31,16 @@ def register(server: Server) -> None:
 
 def runner(server: Server, entry: contract.Command) -> Callable[..., Awaitable[Any]]:
     """What runs for one command: decode, act, encode."""
-    takes_token = "work_done_token" in attrs.fields_dict(entry.params)
+    fields = attrs.fields_dict(entry.params)
+    takes_token, takes_file = "work_done_token" in fields, "key_file" in fields
 
     async def run(argument: Any, token: str | int | None, path: str, *, twin: bool = False) -> Any:
-        params: Any = decode(argument, entry.params, path)
+        try:
+            params: Any = decode(argument, entry.params, path)
+        except JsonRpcInvalidParams:
+            if takes_file and isinstance(argument, dict):
+                server.session.handover.discard(argument.get("keyFile"))  # no key stays behind
+            raise
         if takes_token and params.work_done_token is None and token is not None:
             params = attrs.evolve(params, work_done_token=token)
         session = server.session

@@ -173,6 +173,30 @@ async def test_a_cancel_while_another_program_holds_the_lock() -> None:
     assert (cache.token, state.choices) == (None, {})
 
 
+async def test_whoever_joins_while_the_choice_is_written() -> None:
+    """Theirs is written too, whatever has been written before; the next sign-in begins anew."""
+
+    class Joined(FakeState):
+        """Somebody joins during each of the first two writes."""
+
+        async def choose(self, folder: str | None, method: str | None) -> None:
+            """Choose."""
+            await super().choose(folder, method)
+            if len(asked) < 3:
+                asked.append(logins.start(QWEN_OAUTH, Place(f"/{len(asked)}"), None, Somebody()))
+
+    cache, state, http = FakeCache(), Joined(), FakeHttp([device(), given(200)], [FakeExchange(200)])
+    made = ports_of(oauth_cache=cache, state=state, http=http)
+    logins = Logins(made, Accounts(made))
+    asked = [logins.start(QWEN_OAUTH, Place("/0"), None, Somebody())]
+    await asked[0].result()
+    assert [(await login.result()).message for login in asked] == ["Signed in to Qwen"] * 3
+    assert state.choices == {f"/{number}": QWEN_OAUTH for number in range(3)}
+    assert len({login.flight.id for login in asked}) == 1
+    assert logins.start(QWEN_OAUTH, Place(), None, Somebody()).flight is not asked[0].flight
+    await logins.aclose(5)
+
+
 async def test_a_token_that_is_being_written_is_written_whole() -> None:
     """A cancel that comes during the write comes too late: file and choice are both there, or neither."""
     written: list[str] = []

@@ -380,10 +380,10 @@ class ErrorData:
 
 @attrs.frozen
 class FileProblem:
-    """Something about a `.env` candidate that its owner should know."""
+    """Something about a `.env` candidate, or a stored key, that its owner should know."""
 
     file: str
-    """Its path."""
+    """The file's path, or which key it is."""
     line: int
     """The line, from 1; 0 for the whole file."""
     text: str
@@ -447,7 +447,7 @@ class Status:
     error: ErrorData | None = None
     """Why there is no credential."""
     problems: list[FileProblem] = attrs.field(factory=list)
-    """About the `.env` files."""
+    """About the `.env` files and the stored keys."""
 
 
 @attrs.frozen

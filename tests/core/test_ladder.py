@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 import attrs
 import pytest
 
+from core.env_views import stored
 from qwen_ls.core.credentials import (
     API_KEY,
     METHODS,
@@ -514,6 +515,25 @@ def test_an_unreadable_file_does_not_hide_the_process() -> None:
         assert problem is not None
         assert problem.kind is Kind.SIGNED_OUT
         assert problem.event.startswith(f"Signed out of {method}, ")
+
+
+def test_a_stored_key_that_is_kept_away_is_not_passed_over_in_silence() -> None:
+    """Another source's key signs, and that is said; not where it comes first, or where nothing signs."""
+    locked = Problem(Kind.KEYRING_LOCKED, "The keyring is locked", remedy="Unlock it")
+    kept = attrs.evolve(stored(), secret=None, problem=locked.message, kept_away=locked)
+    given = attrs.evolve(facts(process=WITH_KEY), folder_key=kept)
+    (note,) = resolve(given).notes
+    assert note.text == (
+        "The key stored for /p (keyring) cannot be read: The keyring is locked; "
+        "the environment variable OPENAI_API_KEY signs in its place"
+    )
+    assert credential(given).method == API_KEY
+    gone = attrs.evolve(kept, problem="its keeper no longer has it", kept_away=None)
+    (note,) = resolve(attrs.evolve(given, folder_key=gone)).notes
+    assert ": its keeper no longer has it; " in note.text
+    others = {"headless": True}, {"folder_key": stored()}, {"folder_choice": QWEN_OAUTH, "cached": SIGNED_IN}
+    for changes in (*others, {"environment": facts().environment}):
+        assert resolve(attrs.evolve(given, **changes)).notes == ()
 
 
 def test_the_methods() -> None:

@@ -418,6 +418,26 @@ async def test_a_plain_file_if_the_user_allows_it(scene: Scene) -> None:
     assert sweep(dict(files_below(scene.root)), {KEY: "the key"}) == []
 
 
+async def test_a_plain_file_that_is_no_longer_allowed(scene: Scene) -> None:
+    """Another key signs in the place of the folder's own, and the status says which, and why."""
+    scene.settings(allowPlaintextKeys=True)
+    scene.provider.configure(keys=[KEY])
+    client = await scene.start(scene.folder())
+    await set_key(client, KEY, **own(scene))
+    await client.end()
+    scene.settings()
+    variables = {"OPENAI_API_KEY": OTHER, "OPENAI_BASE_URL": own(scene)["baseUrl"]}
+    status = await (await scene.start(scene.folder(), env=variables)).command("qwen.auth.status")
+    assert (status["kind"], status["source"]["kind"]) == ("Warning", "environment")
+    (problem,) = status["problems"]
+    assert problem["file"] == f"key stored for {scene.folder()} (file)"
+    assert "your settings no longer allow" in problem["text"]
+    assert "OPENAI_API_KEY signs in its place" in problem["text"]
+    without = await (await scene.start(scene.folder())).command("qwen.auth.status")
+    assert without["error"]["kind"] == "keyring-unavailable"
+    assert "Set allowPlaintextKeys" in without["message"]
+
+
 async def test_a_tampered_index_sends_no_key_elsewhere(scene: Scene) -> None:
     """The base URL that was stored with the key counts, not the one that stands in `state.json`."""
     scene.settings(allowPlaintextKeys=True)

@@ -319,9 +319,9 @@ export interface ErrorData {
   turn?: ChatResult;
 }
 
-/** Something about a `.env` candidate that its owner should know. */
+/** Something about a `.env` candidate, or a stored key, that its owner should know. */
 export interface FileProblem {
-  /** Its path. */
+  /** The file's path, or which key it is. */
   file: string;
   /** The line, from 1; 0 for the whole file. */
   line: number;
@@ -381,7 +381,7 @@ export interface Status {
   quota?: Quota;
   /** Why there is no credential. */
   error?: ErrorData;
-  /** About the `.env` files. */
+  /** About the `.env` files and the stored keys. */
   problems?: FileProblem[];
 }
 

@@ -204,6 +204,8 @@ class Keys:
     async def _value(self, entry: StoredKey) -> str | None:
         if entry.kept_in == "keyring":
             return await self.keyring.read(entry.name, patient=False)
+        if entry.kept_in == "file" and self.key_file is None:
+            raise file_not_allowed()
         return await self.key_file.read(entry.name) if self.key_file is not None else None
 
 
@@ -212,7 +214,7 @@ def file_not_allowed() -> Problem:
     return Problem(
         Kind.KEYRING_UNAVAILABLE,
         "The key lies in keys.json, a plain file that your settings no longer allow",
-        remedy="Delete the file in the state folder, or set allowPlaintextKeys and remove the key again",
+        remedy="Set allowPlaintextKeys to use or remove it, or delete the file in the state folder",
     )
 
 

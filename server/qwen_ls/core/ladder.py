@@ -31,6 +31,7 @@ from qwen_ls.core.credentials import (
 from qwen_ls.core.envchain import FileProblem
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.models import model_rungs, with_choice
+from qwen_ls.core.provenance import SourceKind
 from qwen_ls.core.providers import CATALOGUE
 
 if TYPE_CHECKING:
@@ -129,6 +130,23 @@ def settle(rung: Rung, method: str | None, chosen_by: ChosenBy, active: Credenti
 
 
 def notes_on(facts: Facts, active: Credential | None) -> tuple[FileProblem, ...]:
+    """What is passed over though somebody meant it to be used: a stored key, a base URL beside one."""
+    return (*key_passed_over(facts, active), *url_passed_over(facts, active))
+
+
+def key_passed_over(facts: Facts, active: Credential | None) -> tuple[FileProblem, ...]:
+    """The folder's stored key comes before all others; another one signs only where it cannot be read."""
+    found = facts.folder_key
+    if found is None or found.secret is not None or active is None or active.method != API_KEY:
+        return ()
+    if facts.headless and active.claim.source.kind in {SourceKind.ENVIRONMENT, SourceKind.DOTENV}:
+        return ()
+    why = found.kept_away.event if found.kept_away else found.problem
+    text = f"The {found.entry} cannot be read: {why}; the {active.claim.source} signs in its place"
+    return (FileProblem(str(found.entry), 0, text),)
+
+
+def url_passed_over(facts: Facts, active: Credential | None) -> tuple[FileProblem, ...]:
     """A project's base URL beside a stored key is not used, and that is said once."""
     url = facts.environment.from_file("OPENAI_BASE_URL")
     if url is None or url.tier.is_user or active is None or not is_stored(active):

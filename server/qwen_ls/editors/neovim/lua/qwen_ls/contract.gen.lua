@@ -231,9 +231,9 @@
 ---@field actions? qwen.ErrorAction[] Next steps as server commands.
 ---@field turn? qwen.ChatResult The answer as far as it came, where a message that was waited for failed in the middle of one; its text as in a result. `null` for a document, which has it.
 
---- Something about a `.env` candidate that its owner should know.
+--- Something about a `.env` candidate, or a stored key, that its owner should know.
 ---@class (exact) qwen.FileProblem
----@field file string Its path.
+---@field file string The file's path, or which key it is.
 ---@field line integer The line, from 1; 0 for the whole file.
 ---@field text string What it is.
 
@@ -265,7 +265,7 @@
 ---@field expiresAt? number When the token runs out and is refreshed, epoch seconds UTC.
 ---@field quota? qwen.Quota What is used up, where limits are known.
 ---@field error? qwen.ErrorData Why there is no credential.
----@field problems? qwen.FileProblem[] About the `.env` files.
+---@field problems? qwen.FileProblem[] About the `.env` files and the stored keys.
 
 --- A sign-in that has begun (`done` is false) or ended well.
 ---@class (exact) qwen.LoginResult

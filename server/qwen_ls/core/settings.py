@@ -78,6 +78,25 @@ def read_settings(fields: Mapping[str, Any]) -> Settings:
     )
 
 
+def merge_settings(fields: Mapping[str, Any], over: Mapping[str, Any]) -> Settings:
+    """The settings with `over` laid over them, name by name.
+
+    What of it is null is passed over, and what is of no use at all is named and hides nothing.
+    """
+    merged = {**fields, **{name: value for name, value in over.items() if value is not None}}
+    settings = read_settings(merged)
+    stays = {name: fields.get(name) for name in over if is_useless(merged, name, settings)}
+    below = read_settings({**merged, **stays})
+    return attrs.evolve(below, problems=tuple(dict.fromkeys((*settings.problems, *below.problems))))
+
+
+def is_useless(fields: Mapping[str, Any], name: str, settings: Settings) -> bool:
+    """Whether a field has added nothing to the settings but a problem."""
+    without = read_settings({key: value for key, value in fields.items() if key != name})
+    is_bad = len(settings.problems) > len(without.problems)
+    return is_bad and attrs.evolve(settings, problems=without.problems) == without
+
+
 def texts(
     fields: Mapping[str, Any], name: str, default: tuple[str, ...], problems: list[str]
 ) -> tuple[str, ...]:

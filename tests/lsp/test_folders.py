@@ -1,4 +1,4 @@
-"""qwen_ls.lsp.folders: what a folder's real path costs, and a disk that does not tell it."""
+"""qwen_ls.lsp.folders: paths of URIs, what a folder's real path costs, a disk that does not tell it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,29 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qwen_ls.adapters import files
-from qwen_ls.lsp.folders import Folders
+from qwen_ls.lsp.folders import Folders, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///a%20b/c", "/a b/c"),
+        ("file://localhost/a%20b/c", "/a b/c"),
+        ("FILE://LocalHost/a", "/a"),
+        ("file:/a", "/a"),
+        ("file:///localhost/a", "/localhost/a"),
+        ("file://localhost.example/a", "//localhost.example/a"),
+        ("file:///a%00", None),
+        ("untitled:a", None),
+        ("https://localhost/a", None),
+    ],
+)
+def test_the_path_of_a_uri(uri: str, path: str | None) -> None:
+    """The host `localhost` is this machine, as none is (RFC 8089 section 2)."""
+    assert path_of(uri) == path
 
 
 @pytest.fixture

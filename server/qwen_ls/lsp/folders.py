@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache, partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from qwen_ls.adapters.files import InTurn
+
+LOCALHOST = re.compile("^file://localhost/", re.IGNORECASE)  # the same as no host (RFC 8089)
 
 
 @attrs.frozen
@@ -84,7 +87,7 @@ def path_of(uri: str) -> str | None:
     if not uri.lower().startswith("file:") or "%00" in uri:
         return None
     try:
-        path = to_fs_path(uri)
+        path = to_fs_path(LOCALHOST.sub("file:///", uri))
     except ValueError:
         return None
     return os.path.normpath(path) if path and PurePath(path).is_absolute() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -204,6 +205,23 @@ async def test_a_symbolic_link_to_a_folder(scene: Scene) -> None:
     for uri in (link.as_uri(), (real / "a.py").as_uri()):
         status = await client.command("qwen.auth.status", uri=uri)
         assert (status["model"], status["uri"]) == ("by-the-real-path", link.as_uri())
+
+
+def told_of(uri: str, status: Any) -> bool:
+    """Whether a status is a folder's."""
+    return bool(status["uri"] == uri)
+
+
+async def test_a_folder_and_a_link_to_it(scene: Scene) -> None:
+    """Each has a status of its own, told and asked for."""
+    folder, link = scene.folder("ws", scene.pair(ONE)), scene.root / "link"
+    link.symlink_to(folder)
+    uris = [folder.as_uri(), link.as_uri()]
+    client = await scene.start(folder, link)
+    for each in uris:
+        await client.notified("qwen/didChangeStatus", partial(told_of, each))
+    statuses = [await client.command("qwen.auth.status", uri=uri) for uri in uris]
+    assert [status["uri"] for status in statuses] == uris
 
 
 async def test_a_link_to_a_folder_is_turned(scene: Scene) -> None:

@@ -29,7 +29,7 @@ async def test_an_older_status_does_not_come_after_a_newer_one() -> None:
     class Slow(Session):
         """The first status takes until `first` is set."""
 
-        async def status_of(self, standing: Any, model: str | None = None) -> contract.Status:  # noqa: ARG002 - as in Session
+        async def status_of(self, standing: Any, model: Any = None, folder: Any = None) -> contract.Status:  # noqa: ARG002 - as in Session
             """A status with its number in it."""
             number = next(numbers)
             asked.set()

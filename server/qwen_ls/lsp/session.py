@@ -173,20 +173,27 @@ class Session:
         """Whether an answer of this place or a sign-in is under way."""
         return bool(world.logins) or any(t.place.folder == place.folder for t in world.chats.turns.values())
 
-    async def status(self, place: Place, model: str | None = None) -> contract.Status:
+    async def status(
+        self, place: Place, model: str | None = None, folder: Folder | None = None
+    ) -> contract.Status:
         """The status of a place now, for requests that name their model or do not."""
         world = await self.world()
         from qwen_ls.actions.resolve import stand  # noqa: PLC0415 - loaded by now
 
-        return await self.status_of(await stand(world.ports, place), model)
+        return await self.status_of(await stand(world.ports, place), model, folder)
 
-    async def status_of(self, standing: Standing, model: str | None = None) -> contract.Status:
-        """The status of a standing; with `model` as what is asked for in place of its own."""
+    async def status_of(
+        self, standing: Standing, model: str | None = None, folder: Folder | None = None
+    ) -> contract.Status:
+        """The status of a standing; with `model` as what is asked for in place of its own.
+
+        `folder` is the one asked about, since two may be one on the disk.
+        """
         world = await self.world()
         from qwen_ls import payloads  # noqa: PLC0415 - loaded by now
         from qwen_ls.actions.provider import quota  # noqa: PLC0415 - as well
 
-        uri = await self.uri_of(standing.place)
+        uri = folder.uri if folder else await self.uri_of(standing.place)
         busy = self.is_busy(world, standing.place)
         used = quota(world.ports, standing)
         return payloads.status(standing, busy=busy, uri=uri, used=used, asked_model=model)
@@ -229,7 +236,7 @@ class Session:
                 continue
             env = standing.facts.environment
             verbose = verbose or bool(env.get("DEBUG") or env.get("DEBUG_MODE"))
-            status = await self.status_of(standing)
+            status = await self.status_of(standing, folder=folder)
             uri = folder.uri if folder else None
             if self._told.get(uri) != status:
                 self._told[uri] = status

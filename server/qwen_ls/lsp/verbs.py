@@ -164,7 +164,8 @@ async def auth_methods(session: Session, params: contract.FolderParams, _: bool)
 
 async def auth_status(session: Session, params: contract.FolderParams, _: bool) -> contract.Status:  # noqa: FBT001
     """Who signs requests."""
-    return await session.status(await session.place(params.uri))
+    folder = await session.folders.of(params.uri, session.folder_uris())
+    return await session.status(session.place_of(folder), folder=folder)
 
 
 async def auth_explain(session: Session, params: contract.FolderParams, _: bool) -> contract.Explanation:  # noqa: FBT001

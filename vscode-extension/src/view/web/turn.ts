@@ -77,8 +77,9 @@ function outcome(turn: Turn, isLast: boolean, means: Means): HTMLElement[] {
   if (turn.state === "stopped") {
     parts.push(make("p", { className: "mark" }, "Stopped"));
   }
-  if (turn.stopReason === "max_tokens") {
-    parts.push(make("p", { className: "mark" }, "The answer reached the model's longest length"));
+  const remark = remarkOn(turn);
+  if (remark !== undefined) {
+    parts.push(make("p", { className: "mark" }, remark));
   }
   if (turn.failure !== undefined) {
     parts.push(failure(turn, turn.failure, means));
@@ -95,6 +96,19 @@ function outcome(turn: Turn, isLast: boolean, means: Means): HTMLElement[] {
     );
   }
   return parts;
+}
+
+function remarkOn({ stopReason, answer }: Turn): string | undefined {
+  switch (stopReason) {
+    case "max_tokens":
+      return "The answer reached the model's longest length";
+    case "refusal":
+      return "The provider withheld the rest of the answer";
+    case "end_turn":
+      return answer.trim() === "" ? "The provider ended the answer without a word" : undefined;
+    default:
+      return undefined;
+  }
 }
 
 function failure({ id }: Turn, { message, actions }: Failure, { say }: Means): HTMLElement {

@@ -122,6 +122,18 @@ test("the model that served is named, and told of where it is another one", () =
   assert.equal(find(".facts").textContent, "b answered in place of a · 3 tokens in, 2 out");
 });
 
+test("an answer that ends oddly says so", () => {
+  const log = logOf();
+  const marks = (more: Partial<Turn>): (string | null)[] => {
+    log.update({ ...running, turns: [turn("1", { state: "done", ...more })] });
+    return [...window.document.querySelectorAll(".mark")].map((mark) => mark.textContent);
+  };
+  assert.deepEqual(marks({ answer: "a", stopReason: "refusal" }), ["The provider withheld the rest of the answer"]);
+  assert.deepEqual(marks({ answer: "a", stopReason: "max_tokens" }), ["The answer reached the model's longest length"]);
+  assert.deepEqual(marks({ answer: "\n", stopReason: "end_turn" }), ["The provider ended the answer without a word"]);
+  assert.deepEqual(marks({ answer: "a", stopReason: "end_turn" }), []);
+});
+
 test("a turn that is gone is gone, and the empty conversation says what to do", () => {
   const log = logOf();
   log.update({ ...running, turns: [turn("1", { state: "done" })] });

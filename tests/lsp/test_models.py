@@ -205,7 +205,7 @@ async def test_a_client_that_cannot_ask_is_told_the_ways(scene: Scene) -> None:
 
 
 async def test_a_slow_answer_does_not_hold_the_command(scene: Scene) -> None:
-    """The command answers within 2 s; the choice that comes later counts, and is said."""
+    """The command answers in time; the choice that comes later counts, and is said."""
     client = await keyed(scene, scene.folder())
     decided = asyncio.Event()
 
@@ -214,7 +214,7 @@ async def test_a_slow_answer_does_not_hold_the_command(scene: Scene) -> None:
         return params["actions"][0]
 
     client.on(ASK, hesitate)
-    result = await client.command(SELECT, 2)
+    result = await client.command(SELECT)
     assert ("model" in result, result["message"]) == (False, "Choose a model")
     decided.set()
     await client.notified("window/showMessage", lambda shown: "ask for alpha" in shown["message"])
@@ -226,7 +226,7 @@ async def test_a_slow_provider_does_not_hold_the_command(scene: Scene) -> None:
     client = await keyed(scene, scene.folder())
     client.on(ASK, lambda _: NEVER)
     scene.provider.fault("models", delay=1.8, status=500)
-    assert (await client.command(SELECT, 2))["message"] == "Choose a model"
+    assert (await client.command(SELECT))["message"] == "Choose a model"
     shown = await client.notified("window/showMessage")
     assert "is in trouble" in shown["message"]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from canary import canary
+from qwen_ls.lsp.editor import ANSWER_WITHIN
 from scene import QWEN, chat
 from wire import CAPABILITIES, NEVER, RpcError
 
@@ -120,7 +121,8 @@ async def test_a_dismissed_question_changes_nothing(scene: Scene) -> None:
     ("command", "outcome"), [(SWITCH, "Switched to qwen"), ("qwen.auth.login", "Signed in to Qwen")]
 )
 async def test_a_slow_answer_does_not_hold_the_command(scene: Scene, command: str, outcome: str) -> None:
-    """It answers within 2 s; the choice that comes later is switched or signed in to, and that is said."""
+    """It answers in time; the choice that comes later is switched or signed in to, and that is said."""
+    assert ANSWER_WITHIN < 2  # what some clients stand still for; the clock of a busy machine is not asked
     client = await both(scene, scene.folder())
     scene.provider.configure(auto_approve=True)
     decided = asyncio.Event()
@@ -130,7 +132,7 @@ async def test_a_slow_answer_does_not_hold_the_command(scene: Scene, command: st
         return params["actions"][0]
 
     client.on(ASK, hesitate)
-    result = await client.command(command, 2)
+    result = await client.command(command)
     assert "method" not in result
     assert (await method_of(client))[0] == "api-key"
     decided.set()
@@ -152,10 +154,10 @@ async def test_the_outcome_is_told_once(is_plain: bool, scene: Scene) -> None:  
 
 
 async def test_an_editor_that_never_answers(scene: Scene) -> None:
-    """Sign-in and switch without a method both answer within 2 s, and the server serves on."""
+    """Sign-in and switch without a method both answer in time, and the server serves on."""
     client = await both(scene, scene.folder())
     client.on(ASK, lambda _: NEVER)
-    results = await asyncio.gather(*(client.command(name, 2) for name in (SWITCH, "qwen.auth.login")))
+    results = await asyncio.gather(*(client.command(name) for name in (SWITCH, "qwen.auth.login")))
     assert all("Choose" in result["message"] for result in results)
     assert (await chat(client))["stopReason"] == "end_turn"
     assert await client.end() == 0

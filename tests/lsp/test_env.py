@@ -241,14 +241,21 @@ async def test_a_link_to_a_folder_is_turned(scene: Scene) -> None:
 
 
 async def test_the_deepest_folder_is_so_on_the_disk(scene: Scene) -> None:
-    """However long the name of another one; a document that lies in none by name is followed."""
+    """However long the name of another one; a document that lies in none by name is followed.
+
+    A folder that lies below another one as a link alone is deeper there, wherever it is on the disk.
+    """
     real = scene.folder("real", scene.pair(ONE, "outer"))
     inner = scene.folder("real/inner", scene.pair(ONE, "inner"))
     long, third = scene.folder("a/much/longer/name") / "link", scene.root / "third"
     long.symlink_to(real)
     third.symlink_to(real)
-    client = await scene.start(long, inner)
+    below = inner / "link"
+    below.symlink_to(scene.folder("flat", scene.pair(ONE, "flat")))
+    client = await scene.start(long, inner, below)
     for document, model in (
+        (below, "flat"),
+        (below / "a.py", "flat"),
         (inner / "a.py", "inner"),
         (real / "a.py", "outer"),
         (third / "a.py", "outer"),

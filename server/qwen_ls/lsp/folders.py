@@ -27,6 +27,10 @@ class Folder:
     path: str
     real: str
 
+    def depth_of(self, path: str) -> int:
+        """How long the name is, of the folder's two, by which it holds a path; names of one path compare."""
+        return max(len(PurePath(name).parts) for name in (self.path, self.real) if is_within(path, name))
+
     def by_real_name(self, path: str) -> str:
         """A path below it as the disk knows it, where the client names the folder by a link."""
         below = PurePath(path)
@@ -60,10 +64,11 @@ class Folders:
         if path is None:
             return None
         holding = [f for f in folders if is_within(path, f.path) or is_within(path, f.real)]
+        name = path
         if folders and not holding:
-            real = await self._look(None, partial(os.path.realpath, path), lambda: path)
-            holding = [f for f in folders if is_within(real, f.real)]
-        return max(holding, key=lambda f: len(PurePath(f.real).parts), default=None)
+            name = await self._look(None, partial(os.path.realpath, path), lambda: path)
+            holding = [f for f in folders if is_within(name, f.real)]
+        return max(holding, key=lambda f: f.depth_of(name), default=None)
 
     def _resolve(self, path: str) -> Awaitable[str]:
         """A folder's real path; asked for each time where there is a link in it, which may be turned."""

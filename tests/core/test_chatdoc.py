@@ -14,7 +14,7 @@ from qwen_ls.core.chatdoc import (
     AnswerWriter,
     Fences,
     answer_position,
-    find_message,
+    find_messages,
     last_block,
     parse_document,
     write_content,
@@ -245,13 +245,12 @@ def test_what_the_user_writes_is_left_alone() -> None:
 
 
 def test_a_message_is_found_by_what_it_says() -> None:
-    """The last one of the user's, wherever it stands by now; blanks at its end do not count."""
-    lines = ["---", "a: b", "---", "first", "### user", "hi ", "### assistant", "hi", "### user", ""]
-    (unheaded, user, answer, _) = parse_document("\n".join(lines)).blocks
-    assert find_message(lines, "hi") == user
-    assert find_message(lines, "first ") == unheaded
-    assert answer.content == "hi"
-    assert find_message(lines, "h") is None
+    """Each of the user's, wherever it stands by now; blanks at the ends of its lines do not count."""
+    text = "---\na: b\n---\nfirst\n### user\nhi \nyou\n### assistant\nhi\nyou\n### user\nhi\nyou\n"
+    (unheaded, user, _, again) = parse_document(text).blocks
+    assert find_messages(text, "hi\nyou  ") == [user, again]
+    assert find_messages(text, "first ") == [unheaded]
+    assert find_messages(text, "hi") == []
 
 
 def test_the_place_of_an_answer_is_after_the_last_visible_character() -> None:

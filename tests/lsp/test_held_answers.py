@@ -245,6 +245,26 @@ async def test_what_waits_is_refused_where_its_message_has_been_changed(here: Al
     assert "The answer that waited for my chat.qwen.md is dropped" in here.said
 
 
+@pytest.mark.parametrize("is_changed", [False, True])
+async def test_of_two_messages_that_say_the_same_each_has_its_own_answer(
+    is_changed: bool,  # noqa: FBT001 - a parameter
+    here: Alone,
+) -> None:
+    """What waits for the second one is put in after it, and not after the first where that one is changed."""
+    first = ask("Is it?") + "\n### assistant\n\nFirst answer.\n\n"
+    text = here.open(first + ask("Is it?"))
+    await here.held(text)
+    here.says = here.takes = True
+    if is_changed:
+        here.change(URI, types.TextDocumentContentChangeWholeDocument(first + ask("Is it not?")))
+        with pytest.raises(Problem, match="its message has been changed"):
+            await here.session.documents.insert(URI)
+    else:
+        here.change(URI, types.TextDocumentContentChangeWholeDocument(first + 2 * f"{ask('Is it?')}\n"))
+        assert await here.session.documents.insert(URI)
+        assert text.text == first + WHOLE.removesuffix("### user\n\n") + ask("Is it?") + "\n"
+
+
 async def test_a_held_answer_that_is_told_late_is_inserted_once(here: Alone) -> None:
     """The command is answered before the client tells, and is not offered again meanwhile."""
     text = here.open()

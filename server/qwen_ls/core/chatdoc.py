@@ -109,12 +109,15 @@ def last_block(lines: Sequence[str]) -> Block | None:
     return parse_document("\n".join(lines)).last
 
 
-def find_message(lines: Sequence[str], content: str) -> Block | None:
-    """The last message of the user's that says this, without reading what comes before it."""
-    block = last_block(lines)
-    while block is not None and (block.role is not Role.USER or block.content.rstrip() != content.rstrip()):
-        block = last_block(lines[: block.heading]) if block.heading else None
-    return block
+def find_messages(text: str, content: str) -> list[Block]:
+    """The messages of the user's that say this, but for blanks at lines' ends, which editors take away."""
+    wanted = trimmed(content)
+    return [b for b in parse_document(text).blocks if b.role is Role.USER and trimmed(b.content) == wanted]
+
+
+def trimmed(content: str) -> str:
+    """A message without blanks at its lines' ends."""
+    return "\n".join(line.rstrip() for line in content.rstrip().split("\n"))
 
 
 def read_front(lines: Sequence[str]) -> tuple[dict[str, str], int]:

@@ -9,7 +9,7 @@ import attrs
 
 from qwen_ls import contract, payloads
 from qwen_ls.core.chat import Role
-from qwen_ls.core.chatdoc import LANGUAGE_ID, SUFFIX, parse_document
+from qwen_ls.core.chatdoc import LANGUAGE_ID, SUFFIX, find_messages, parse_document
 from qwen_ls.core.context import given_of
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.core.slash import is_cleared
@@ -60,7 +60,8 @@ class Documents:
                 what, remedy = "An answer waits for this document", "Run the action Insert answer first"
             raise Problem(Kind.NOT_SUPPORTED, what, where=text.path or text.uri, remedy=remedy)
         stage = Stage.WRITING if self.session.editor.takes_edits else Stage.HELD
-        writing = self.writings[text.uri] = Writing(self.session, text, asked, stop, stage)
+        number = max(1, len(find_messages(text.text, asked)))
+        writing = self.writings[text.uri] = Writing(self.session, text, asked, stop, number, stage)
         self.session.spawn(writing.run())
         self.changed(writing)
         return writing

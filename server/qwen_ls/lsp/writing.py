@@ -21,7 +21,7 @@ import attrs
 from lsprotocol import types
 
 from qwen_ls.core.chat import Role, StopReason
-from qwen_ls.core.chatdoc import AnswerWriter, answer_position, find_message, last_block, write_mark
+from qwen_ls.core.chatdoc import AnswerWriter, answer_position, find_messages, last_block, write_mark
 from qwen_ls.core.errors import Kind, Problem
 from qwen_ls.lsp.rpc import ASK_TIMEOUT
 
@@ -82,6 +82,7 @@ class Writing:
     text: Text
     asked: str
     stop: Callable[[], object]
+    number: int = 1  # of those that say the same
     stage: Stage = Stage.WRITING
     ended: asyncio.Event = attrs.field(factory=asyncio.Event)
     _writer: AnswerWriter = attrs.field(factory=AnswerWriter)
@@ -323,9 +324,12 @@ class Writing:
 
         What was held back may also go above the messages that its user has written meanwhile.
         """
-        asked = find_message(self.text.lines, self.asked)
+        same = find_messages(self.text.text, self.asked)
+        if len(same) < self.number:
+            return False
+        asked = same[self.number - 1]
         must_be_last = self.stage is Stage.WRITING or self._is_forgetful
-        if asked is None or (must_be_last and asked.end < len(self.text.lines)):
+        if must_be_last and asked.end < len(self.text.lines):
             return False
         self._block = self._anchor = answer_position("\n".join(self.text.lines[: asked.end]))
         return True

@@ -120,6 +120,13 @@ async def signing_in(stage: Stage) -> None:
     await stage.asked_for_a_token()
 
 
+async def unanswered(stage: Stage) -> None:
+    """A message by a command that has been answered, at a provider that has said nothing yet."""
+    await stage.talk.provider.fault("chat", delay=60, times=1)
+    await stage.talk.start(text := unique("unanswered"))
+    await stage.talk.provider.wait_for(lambda e: e["json"] and e["json"]["messages"][-1]["content"] == text)
+
+
 async def waiting_for_the_lock(stage: Stage) -> None:
     """A wait for Qwen Code's lock, which somebody else holds."""
     stage.lock.write_text(str(uuid.uuid4()), encoding="ascii")
@@ -142,6 +149,7 @@ async def holding_the_lock(stage: Stage) -> None:
 RUNNING: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "idle": idle,
     "streaming": streaming,
+    "unanswered": unanswered,
     "signing in": signing_in,
     "waiting for the lock": waiting_for_the_lock,
     "holding the lock": holding_the_lock,
@@ -191,6 +199,8 @@ async def test_shutdown(stage: Stage, running: str) -> None:
     assert {client.replies[id_] for id_ in waiting} <= {1}
     assert stage.lock.exists() == (running == "waiting for the lock")
     assert client.stderr == b""
+    told = [m["params"]["message"] for m in client.notifications if m["method"] == "window/showMessage"]
+    assert all(told)
 
 
 async def test_shutdown_closes_the_stream(stage: Stage) -> None:

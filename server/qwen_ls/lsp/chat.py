@@ -221,7 +221,7 @@ class Conversation:
         """Say what stands in no answer: why there is none."""
         if problem is not None:
             self.session.editor.say(problem.message, types.MessageType.Error)
-        elif self.turn.stop_reason is not StopReason.CANCELLED and self.turn.is_wordless:
+        elif self.turn.stop_reason not in {None, StopReason.CANCELLED} and self.turn.is_wordless:
             self.session.editor.say("; ".join(self.turn.remarks), types.MessageType.Warning)
 
     def _outcome(self) -> str | None:

@@ -175,6 +175,12 @@ async def test_a_folder_that_is_reached_by_a_link(scene: Scene, folder: Path) ->
         await chat(client, text, context=context)
         assert sent(scene)[0].count("unsaved") == 1
     assert "File `src/a.py`:\n```py\nunsaved\n```" in sent(scene)[0]
+    other = scene.folder("other", scene.pair(KEY))
+    (other / "src").mkdir()
+    link.unlink()
+    link.symlink_to(other)
+    await chat(client, "@file:src/a.py")
+    assert sent(scene)[0].count("unsaved") == 1
 
 
 @pytest.mark.parametrize("path", [".npmrc", "notes.txt", "../outside.txt", "out.txt"])

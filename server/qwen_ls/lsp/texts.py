@@ -167,7 +167,7 @@ class RealTexts:
         """The text of the document with this real path."""
         paths = {path: text for text in self.texts if (path := text.path) is not None}
         self._real = {path: self._real[path] for path in paths if path in self._real}
-        if unknown := [path for path in paths if path not in self._real]:
+        if unknown := [path for path in paths if self._real.get(path) != path]:  # a link may be turned
             loop = asyncio.get_running_loop()
             resolving = loop.run_in_executor(None, lambda: {path: os.path.realpath(path) for path in unknown})
             done, _ = await asyncio.wait({resolving}, timeout=DEADLINE)

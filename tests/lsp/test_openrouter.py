@@ -126,6 +126,26 @@ async def test_each_who_joins_has_the_key(client: Client, provider: RunningProvi
     assert len(await provider.log("keys")) == 1
 
 
+async def test_whoever_leaves_while_the_key_is_checked_has_none(
+    client: Client, provider: RunningProvider
+) -> None:
+    """Nothing is stored or chosen for a request that was cancelled; the other one goes on."""
+    browser = Browser(client)
+    await client.command("qwen.auth.switch", method="qwen-oauth")
+    await provider.fault("key", delay=60, times=1)
+    id_, leaving = client.begin("qwen/auth/login", METHOD)
+    page = await browser.page()
+    _, staying = client.begin("qwen/auth/login", {**METHOD, "target": "user", "workDoneToken": "join"})
+    await client.until(lambda: client.progress("join"))
+    await browser.visit(page)
+    await provider.wait_for(lambda entry: entry["route"] == "key")
+    client.cancel(id_)
+    assert (await leaving)["error"]["code"] == -32800
+    assert (await staying)["result"]["done"] is True
+    assert [key["target"] for key in (await client.command("qwen.keys.list"))["keys"]] == ["user"]
+    assert (await client.command("qwen.auth.status"))["method"] == "qwen-oauth"
+
+
 async def test_below_the_choice_of_the_folder(client: Client) -> None:
     """The key is the user's; that the folder's own choice stays in force is said."""
     await client.command("qwen.auth.switch", method="qwen-oauth")

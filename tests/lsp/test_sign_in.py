@@ -151,6 +151,17 @@ async def test_each_who_joins_is_signed_in(scene: Scene) -> None:
     assert end == [{"kind": "end", "message": "Signed in to Qwen"}]
 
 
+async def test_asking_again_for_the_code_tells_the_end_once(scene: Scene) -> None:
+    """As somebody does who has lost sight of it: there is one code, and one message."""
+    client = await scene.start(scene.folder())
+    begun = [await client.command(LOGIN, method=QWEN, workDoneToken=str(n)) for n in range(3)]
+    assert len({result["userCode"] for result in begun}) == 1
+    scene.provider.approve(begun[0]["userCode"])
+    await client.until(lambda: all(client.progress(str(n))[-1]["kind"] == "end" for n in range(3)))
+    await client.command("qwen.auth.status")  # by now, all has been said
+    assert said(client) == ["Signed in to Qwen"]
+
+
 async def test_whoever_joins_may_leave(scene: Scene) -> None:
     """A request that is cancelled ends nothing for the others, and its own choice is not written."""
     first, second = scene.folder("first"), scene.folder("second")

@@ -59,6 +59,7 @@ class Flight:
     )
     task: asyncio.Task[None] = attrs.field(init=False)
     is_being_kept: bool = False  # from then on nobody leaves
+    told: set[str] = attrs.field(factory=set)  # as what its end was said to the user
 
     def cancel(self) -> bool:
         """End it for everybody; whether there was anything to end."""
@@ -90,6 +91,7 @@ class Login:
     target: str | None
     outcome: SignedIn | None = None
     end: asyncio.Future[SignedIn] = attrs.field(factory=open_end)
+    keeping: asyncio.Future[SignedIn] | None = None  # while it is checked, stored and chosen for this one
 
     def leave(self) -> None:
         """Ask for it no longer: nothing is written for this one, unless it is too late; the last ends it."""
@@ -99,6 +101,8 @@ class Login:
         self.end.set_exception(cancelled())
         if not self.flight.logins:
             self.flight.cancel()
+        elif self.keeping is not None:
+            self.keeping.cancel()
 
     async def code(self) -> DeviceAuthorization | str | None:
         """The code to show or the page to open, or None when the flow ended before there was one."""
@@ -200,7 +204,13 @@ class Logins:
         """Keep it for each who has asked, and for those who join meanwhile; the next begins anew."""
         while waiting := [login for login in flight.logins if login.outcome is None]:
             login = waiting[0]
-            signed_in = await keep(login)
+            login.keeping = asyncio.ensure_future(keep(login))
+            try:
+                signed_in = await login.keeping
+            except asyncio.CancelledError:
+                if login in flight.logins or not flight.logins:
+                    raise
+                continue  # this one has left, and the others go on
             if stays := await overruled(self._ports, login.place, signed_in.method):
                 signed_in = attrs.evolve(signed_in, message=f"{signed_in.message}. {stays}")
             login.outcome = signed_in

@@ -46,7 +46,8 @@ async def accompany(session: Session, login: Login, token: str | int | None, *, 
         del editor.logins[progress]
         editor.close(progress, message or None)
         session.changed()
-    if tell:
+    if tell and message not in flight.told:  # once, also where the same has asked again to see the code
+        flight.told.add(message)
         editor.say(message, kind)
 
 

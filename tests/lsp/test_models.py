@@ -245,6 +245,20 @@ async def test_a_slow_provider_does_not_hold_the_list(scene: Scene) -> None:
     assert [m["id"] for m in listed if m["active"]] == ["beta"]
 
 
+async def test_a_list_that_is_cancelled_takes_its_question_back(scene: Scene) -> None:
+    """Nobody waits for the answer any more."""
+    folder = scene.folder("ws", f"OPENAI_BASE_URL={scene.provider.base_url}/v1\n")
+    client = await scene.start(
+        folder, env={"OPENAI_API_KEY": canary("test_models: a list that is cancelled")}
+    )
+    client.on(ASK, lambda _: NEVER)
+    id_, listing = client.begin("workspace/executeCommand", {"command": LIST, "arguments": [{}]})
+    (asked,) = await client.until(lambda: [m for m in client.asked if m["method"] == ASK])
+    client.cancel(id_)
+    assert (await listing)["error"]["code"] == -32800
+    assert await client.notified("$/cancelRequest") == {"id": asked["id"]}
+
+
 # --- names from outside -----------------------------------------------------------------------------------
 
 

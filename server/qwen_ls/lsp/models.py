@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
@@ -12,8 +13,6 @@ from qwen_ls.core.errors import Cause, Kind, Problem, one_line
 from qwen_ls.lsp.editor import ANSWER_WITHIN, CANCEL, within
 
 if TYPE_CHECKING:
-    import asyncio
-
     from qwen_ls.actions.models import Listing
     from qwen_ls.actions.ports import Place
     from qwen_ls.lsp.session import Session
@@ -28,11 +27,16 @@ async def models_list(session: Session, params: contract.FolderParams, twin: boo
     """The provider's models; the command does not wait for long. Raises Problem."""
     world, place = await session.world(), await session.place(params.uri)
     asking = session.task(models_action.models(world.ports, world.accounts, place, session.editor))
-    if not twin and not await within(asking, ANSWER_WITHIN):  # it goes on: a question may be open
+    try:
+        is_late = not twin and not await within(asking, ANSWER_WITHIN)
+    except asyncio.CancelledError:
+        asking.cancel()
+        raise
+    if is_late:  # it goes on: a question may be open
         raise Problem(
             Kind.NETWORK,
             "There is no list of models yet",
-            remedy="Answer the question if there is one, and ask again; the request qwen/models/list waits",
+            remedy="Answer the question if there is one and ask again, or send qwen/models/list, which waits",
             cause=Cause.TIMEOUT,
             retryable=True,
         )

@@ -319,7 +319,7 @@ async def test_a_sign_in_is_not_redirected_either(scene: Scene, second: Provider
         scene.provider.fault(route, redirect=f"{second.base_url}/api/v1/oauth2/token")
     with pytest.raises(RpcError) as failed:
         await client.request("qwen/auth/login", {"method": "qwen-oauth"})
-    assert failed.value.kind == "login-failed"
+    assert (failed.value.kind, failed.value.data["cause"]) == ("network", "redirect")
     with pytest.raises(RpcError):
         await chat(client)
     assert second.log == []

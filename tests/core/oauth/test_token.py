@@ -42,7 +42,7 @@ FIELDS = {
     "expiry_date": 1_757_000_000_123,
 }
 NOW = 1_757_000_000.0
-PAGE = {"content-type": "text/html; charset=utf-8"}
+PAGE = {"content-type": "Text/HTML; charset=utf-8"}
 
 
 def cache(**changes: Any) -> bytes:

@@ -276,7 +276,7 @@ def passing_failure(reply: Reply, url: str) -> Problem | None:
 
 def is_page(reply: Reply) -> bool:
     """Whether a web page came with a 2xx in place of JSON."""
-    return reply.ok and reply.json is None and "html" in reply.headers.get("content-type", "")
+    return reply.ok and reply.json is None and "html" in reply.headers.get("content-type", "").lower()
 
 
 def server_down(status: int, url: str) -> Problem:

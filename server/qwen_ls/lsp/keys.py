@@ -58,10 +58,11 @@ async def login_by_key(
 ) -> contract.LoginResult:
     """Check a key, store it, and make `api-key` the method in force; only `waits` may take long."""
     world, place = await session.world(), await session.place(params.uri)
-    key, client_keeps = new_key(session, params), session.editor.ours.secret_store
+    key = new_key(session, params)
 
     async def work() -> contract.LoginResult:
-        stored = await set_key(world.ports, place, key, client_keeps=client_keeps)
+        # What comes of a sign-in does not say who keeps the key, so no client does.
+        stored = await set_key(world.ports, place, key, client_keeps=False)
         chosen = await switch(world.ports, place, API_KEY, params.target)
         session.changed()
         status = await session.status(place)

@@ -524,8 +524,7 @@ def test_a_stored_key_that_is_kept_away_is_not_passed_over_in_silence() -> None:
     given = attrs.evolve(facts(process=WITH_KEY), folder_key=kept)
     (note,) = resolve(given).notes
     assert note.text == (
-        "The key stored for /p (keyring) cannot be read: The keyring is locked; "
-        "the environment variable OPENAI_API_KEY signs in its place"
+        "it cannot be read: The keyring is locked; the environment variable OPENAI_API_KEY signs in its place"
     )
     assert credential(given).method == API_KEY
     gone = attrs.evolve(kept, problem="its keeper no longer has it", kept_away=None)

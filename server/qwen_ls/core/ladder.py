@@ -142,7 +142,7 @@ def key_passed_over(facts: Facts, active: Credential | None) -> tuple[FileProble
     if facts.headless and active.claim.source.kind in {SourceKind.ENVIRONMENT, SourceKind.DOTENV}:
         return ()
     why = found.kept_away.event if found.kept_away else found.problem
-    text = f"The {found.entry} cannot be read: {why}; the {active.claim.source} signs in its place"
+    text = f"it cannot be read: {why}; the {active.claim.source} signs in its place"
     return (FileProblem(str(found.entry), 0, text),)
 
 

@@ -221,6 +221,16 @@ async def test_a_client_that_keeps_keys_is_told_of_each(scene: Scene) -> None:
     assert (result["done"], result["checked"], result["stored"]["keptIn"]) == (True, True, "client")
 
 
+async def test_a_sign_in_by_key_asks_no_client_to_keep_it(scene: Scene) -> None:
+    """Its answer has no place to say so: without a keyring the key is for this session, and that is said."""
+    scene.provider.configure(keys=[KEY])
+    client = await scene.start(scene.folder(), capabilities=KEEPS_SECRETS)
+    way = {"method": "api-key", "wait": True, **own(scene)}
+    result = await client.command("qwen.auth.login", keyFile=hand_over(client, KEY), **way)
+    assert "until this session ends" in result["message"]
+    assert [key["keptIn"] for key in (await client.command("qwen.keys.list"))["keys"]] == ["session"]
+
+
 # --- the hand-over file ---------------------------------------------------------------------------------
 
 
